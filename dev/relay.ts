@@ -1,0 +1,31 @@
+import { answers200, type Child, startChild } from './child.ts';
+
+const readyMsMax = 15_000;
+
+export interface RelayOptions {
+  /** The relay's whole configuration. PORT must be given; PATH is added. */
+  readonly env: Readonly<Record<string, string>> & { readonly PORT: string };
+  readonly logFile?: string;
+  /** Default: the relay. For trying the launcher itself. */
+  readonly entry?: string;
+}
+
+export interface RunningRelay extends Child {
+  readonly url: string;
+}
+
+/** The relay as in production, on 127.0.0.1 unless HOST says otherwise, answering /healthz when this resolves. */
+export async function startRelay({ env, logFile, entry = 'relay/index.ts' }: RelayOptions): Promise<RunningRelay> {
+  const url = `http://127.0.0.1:${env.PORT}`;
+  const child = await startChild({
+    name: 'The relay',
+    command: process.execPath,
+    args: [entry],
+    // Only what it was given: a setting from the developer's shell must not decide how a test ends.
+    env: { PATH: process.env.PATH, HOST: '127.0.0.1', ...env },
+    logFile,
+    ready: () => answers200(`${url}/healthz`),
+    readyMsMax,
+  });
+  return { ...child, url };
+}

@@ -1,0 +1,45 @@
+import type { Channel } from './channel.ts';
+
+/** Every Redis name of one deployment. All share the hash tag `{ew:<namespace>}`, so they live in one Cluster slot. */
+export interface Keys {
+  /** HASH: `t` newest position, `e` epoch, `b` where the epoch began, `r` server identity, `c` when that was last checked, `floor`, `f:<epoch>` forks. */
+  readonly clock: string;
+  /** HASH channel -> `<position>[ n|p]`: its newest message, not kept (`n`) or purged (`p`); and `!` -> epoch, the marker. */
+  readonly last: string;
+  /** ZSET channel by the milliseconds of its newest message. */
+  readonly index: string;
+  /** STREAM of one channel's kept messages: `d` the JSON line, `p` previous position, `e` epoch, `x` expiry in ms. */
+  stream(channel: Channel): string;
+  /** STRING: the answer once given to an Idempotency-Key; `digest` names principal and key. */
+  idempotency(digest: string): string;
+  /** What every name begins with; the publish scripts build the pub/sub names from it. */
+  readonly tag: string;
+  /** Pub/sub names. A message goes to its channel's, its root's and the all-name. */
+  channelName(channel: Channel): string;
+  rootName(root: string): string;
+  readonly allName: string;
+  /** Where one relay hears its own probes. */
+  relayName(relayId: string): string;
+}
+
+/** A namespace: `[a-z0-9_-]{1,32}`. Deployments with different namespaces share a Redis without meeting. */
+export function parseNamespace(text: string): string | undefined {
+  return /^[a-z0-9_-]{1,32}$/.test(text) ? text : undefined;
+}
+
+/** `namespace` must have passed `parseNamespace`. */
+export function keysOf(namespace: string): Keys {
+  const tag = `{ew:${namespace}}:`;
+  return {
+    tag,
+    clock: `${tag}clock`,
+    last: `${tag}last`,
+    index: `${tag}index`,
+    stream: (channel) => `${tag}s:${channel}`,
+    idempotency: (digest) => `${tag}i:${digest}`,
+    channelName: (channel) => `${tag}c:${channel}`,
+    rootName: (root) => `${tag}r:${root}`,
+    allName: `${tag}all`,
+    relayName: (relayId) => `${tag}x:${relayId}`,
+  };
+}

@@ -1,0 +1,93 @@
+import type { Channel } from '../channel.ts';
+import { limits } from '../limits.ts';
+import { type RefusedKind, refusedKind, type Script } from '../redis.ts';
+import { append, clock, positions } from './fragments.ts';
+import type { Idempotency, Outgoing, Seed } from './publish.ts';
+
+export interface BatchArgs {
+  /** `index` is the item's place in the caller's request; refused items never come here, so places may be missing. */
+  items: (Outgoing & { index: number })[];
+  seed: Seed;
+  idempotency?: Idempotency;
+}
+
+export type BatchResult = { index: number } & ({ id: string; stored: boolean } | { refused: RefusedKind });
+export type BatchReply = { status: 'new' | 'again'; results: BatchResult[] } | { status: 'conflict' };
+
+const FIELDS_PER_ITEM = 8;
+
+/**
+ * Publish up to 1,000 messages in one round trip and one order. Not all-or-nothing: each item is tried and answered
+ * by itself. One Idempotency-Key covers the whole; its record holds all answers, failures included, once any item
+ * was published. PUBLISH comes after the record, so that a reader never sees a message a retry would publish again.
+ */
+export const batch: Script<BatchArgs, BatchReply> = {
+  name: 'batch',
+  lua: `
+local CLOCK, LAST, INDEX = KEYS[1], KEYS[2], KEYS[3]
+local TAG, SEED, FINGERPRINT, RECORD_MS = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local RECORD = FINGERPRINT ~= '' and KEYS[#KEYS] or nil
+if RECORD then
+  local record = redis.call('GET', RECORD)
+  if record then
+    local asked, answer = string.match(record, '^(%S+) (.+)$')
+    if asked ~= FINGERPRINT then return {'conflict'} end
+    return {'again', answer}
+  end
+end
+${positions}
+${clock}
+${append}
+local answers, sent = {}, {}
+for i = 5, #ARGV, ${FIELDS_PER_ITEM} do
+  local message = {stream = KEYS[tonumber(ARGV[i + 1])], channel = ARGV[i + 2], head = ARGV[i + 3], body = ARGV[i + 4],
+    length = tonumber(ARGV[i + 5]), keep = ARGV[i + 6], ttl = tonumber(ARGV[i + 7])}
+  local ok, position, envelope = pcall(append, message)
+  if ok and position then
+    sent[#sent + 1] = {message.channel, envelope}
+    answers[#answers + 1] = ARGV[i] .. ' ' .. epoch .. '-' .. position .. ' ' .. (message.length == 0 and '0' or '1')
+  else
+    local reason = envelope or position
+    if type(reason) == 'table' then reason = reason.err end
+    answers[#answers + 1] = ARGV[i] .. ' ! ' .. tostring(reason)
+  end
+end
+local answer = table.concat(answers, '\\n')
+if #sent > 0 then
+  settle()
+  if RECORD then redis.call('SET', RECORD, FINGERPRINT .. ' ' .. answer, 'PX', RECORD_MS) end
+  for _, message in ipairs(sent) do send(message[1], message[2]) end
+end
+return {'new', answer}`,
+  keys: (k, a) => [
+    k.clock,
+    k.last,
+    k.index,
+    ...channelsOf(a).map((channel) => k.stream(channel)),
+    ...(a.idempotency ? [k.idempotency(a.idempotency.digest)] : []),
+  ],
+  args: (k, a) => {
+    const place = new Map(channelsOf(a).map((channel, i) => [channel, String(i + 4)]));
+    const args = [k.tag, a.seed, a.idempotency?.fingerprint ?? '', String(limits.idempotencyMsMax)];
+    for (const m of a.items) {
+      args.push(String(m.index), place.get(m.channel)!, m.channel, m.head, m.body);
+      args.push(String(m.length), String(m.keepMs), String(m.ttlMs));
+    }
+    return args;
+  },
+  reply: (raw) => {
+    const [status, answer] = raw as ['new' | 'again' | 'conflict', string];
+    if (status === 'conflict') return { status };
+    return { status, results: answer.split('\n').map(parseResult) };
+  },
+};
+
+function channelsOf(a: BatchArgs): Channel[] {
+  return [...new Set(a.items.map((m) => m.channel))];
+}
+
+function parseResult(line: string): BatchResult {
+  const [index, id, ...rest] = line.split(' ');
+  if (id === '!') return { index: Number(index), refused: refusedKind(rest.join(' ')) };
+  return { index: Number(index), id: id!, stored: rest[0] === '1' };
+}

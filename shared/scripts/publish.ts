@@ -1,0 +1,91 @@
+import type { Channel } from '../channel.ts';
+import { limits } from '../limits.ts';
+import type { Script } from '../redis.ts';
+import { append, clock, positions } from './fragments.ts';
+
+/** One message as the scripts take it; `shared/message.ts` makes `head` and `body`. */
+export interface Outgoing {
+  channel: Channel;
+  /** JSON text before and after `"timestamp"`: `"channel":...,"type":...,` and `"data":...}`. */
+  head: string;
+  body: string;
+  /** Messages kept, about; 0 = sent, not kept. */
+  length: number;
+  /** The channel's history lives this long after its last message, ms. */
+  keepMs: number;
+  /** This message is hidden from replay and history after so many ms; 0 = never. */
+  ttlMs: number;
+}
+
+/** What makes a retry recognisable: who and which key (hashed), and what was asked (hashed). */
+export interface Idempotency {
+  digest: string;
+  fingerprint: string;
+}
+
+/** Every 51-bit value but a few of these is ever used: one per epoch. `[a-z0-9]{10}`, drawn anew for each call. */
+export type Seed = string;
+
+export interface PublishArgs extends Outgoing {
+  seed: Seed;
+  idempotency?: Idempotency;
+}
+
+export type PublishReply = { status: 'new' | 'again'; id: string; stored: boolean } | { status: 'conflict' };
+
+/**
+ * Publish one message: given its id, kept, remembered for its key, and handed to pub/sub, in one step.
+ * `again`: the same principal and key asked the same before; the first answer. `conflict`: it asked something else.
+ * Throws RedisRefused (wrongtype, oom) with nothing changed.
+ */
+export const publish: Script<PublishArgs, PublishReply> = {
+  name: 'publish',
+  lua: `
+local CLOCK, LAST, INDEX, STREAM, RECORD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local TAG, SEED, FINGERPRINT, RECORD_MS = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local message = {stream = STREAM, channel = ARGV[5], head = ARGV[6], body = ARGV[7],
+  length = tonumber(ARGV[8]), keep = ARGV[9], ttl = tonumber(ARGV[10])}
+if RECORD then
+  local record = redis.call('GET', RECORD)
+  if record then
+    local asked, answer = string.match(record, '^(%S+) (.+)$')
+    if asked ~= FINGERPRINT then return {'conflict'} end
+    return {'again', answer}
+  end
+end
+${positions}
+${clock}
+${append}
+local position, envelope = append(message)
+if not position then return redis.error_reply(envelope) end
+settle()
+local answer = epoch .. '-' .. position .. ' ' .. (message.length == 0 and '0' or '1')
+if RECORD then redis.call('SET', RECORD, FINGERPRINT .. ' ' .. answer, 'PX', RECORD_MS) end
+send(message.channel, envelope)
+return {'new', answer}`,
+  keys: (k, a) => [
+    k.clock,
+    k.last,
+    k.index,
+    k.stream(a.channel),
+    ...(a.idempotency ? [k.idempotency(a.idempotency.digest)] : []),
+  ],
+  args: (k, a) => [
+    k.tag,
+    a.seed,
+    a.idempotency?.fingerprint ?? '',
+    String(limits.idempotencyMsMax),
+    a.channel,
+    a.head,
+    a.body,
+    String(a.length),
+    String(a.keepMs),
+    String(a.ttlMs),
+  ],
+  reply: (raw) => {
+    const [status, answer] = raw as ['new' | 'again' | 'conflict', string];
+    if (status === 'conflict') return { status };
+    const [id, stored] = answer.split(' ') as [string, string];
+    return { status, id, stored: stored === '1' };
+  },
+};

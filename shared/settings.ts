@@ -1,0 +1,144 @@
+import * as z from 'zod/mini';
+import type { ApiKey } from './apikey.ts';
+import { type Pattern, parsePattern } from './channel.ts';
+import { actions } from './grant.ts';
+import { type Keys, keysOf, parseNamespace } from './keys.ts';
+import { parseRetention, type RetentionRule } from './retention.ts';
+import type { TokenSettings } from './token.ts';
+
+/** What edge and relay are both told, by environment variables of the same names. */
+export interface Settings {
+  keys: Keys;
+  retention: readonly RetentionRule[];
+  apiKeys: readonly ApiKey[];
+  /** Absent: no token is accepted and none is minted. */
+  tokens: TokenSettings | undefined;
+  /** Exact origins, such as `https://app.example`, that browsers may call from. */
+  allowedOrigins: ReadonlySet<string>;
+  /** What may be read without a credential. */
+  anonymousRead: readonly Pattern[];
+}
+
+const pattern = z.string().check(z.refine((text) => parsePattern(text) !== undefined, { error: 'not a pattern' }));
+
+const apiKeys = z.array(
+  z.strictObject({
+    id: z.string().check(z.regex(/^[A-Za-z0-9-]{1,32}$/)),
+    principal: z.string().check(z.minLength(1), z.maxLength(128)),
+    sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+    scopes: z.array(z.strictObject({ actions: z.array(z.enum(actions)), patterns: z.array(pattern) })),
+  }),
+);
+
+const tokens = z.strictObject({
+  issuer: z.string().check(z.minLength(1)),
+  audience: z.string().check(z.minLength(1)),
+  keys: z.array(
+    z
+      .strictObject({
+        kid: z.string().check(z.minLength(1)),
+        alg: z.enum(['HS256', 'ES256', 'EdDSA']),
+        // RFC 7518 3.2: an HS256 key has at least 256 bits, which is 43 characters of base64url.
+        secret: z.optional(z.string().check(z.regex(/^[A-Za-z0-9_-]{43,}$/))),
+        jwk: z.optional(z.looseObject({ kty: z.enum(['EC', 'OKP']) })),
+      })
+      .check(
+        z.refine((key) => (key.alg === 'HS256') === (key.secret !== undefined) && !key.secret !== !key.jwk, {
+          error: 'HS256 takes a secret, ES256 and EdDSA take a jwk',
+        }),
+      ),
+  ),
+});
+
+/** Collects faults, so that a wrong configuration is told whole, once. Never repeats a value: most are secrets. */
+export class Faults {
+  readonly list: string[] = [];
+
+  /** `parse(text)`, or the fallback when the variable is absent or wrong (then it is noted). */
+  read<T>(
+    name: string,
+    text: string | undefined,
+    fallback: T,
+    parse: (text: string) => T | undefined,
+    rule: string,
+  ): T {
+    if (text === undefined || text === '') return fallback;
+    try {
+      const value = parse(text);
+      if (value !== undefined) return value;
+    } catch (error) {
+      if (error instanceof RangeError) {
+        this.list.push(`${name}: ${error.message}`);
+        return fallback;
+      }
+    }
+    this.list.push(`${name}: ${rule}`);
+    return fallback;
+  }
+
+  /** Throws one error with every fault, a line each. */
+  settle(program: string): void {
+    if (this.list.length > 0)
+      throw new Error(`${program} cannot start:\n${this.list.map((f) => `  - ${f}`).join('\n')}`);
+  }
+}
+
+/** Reads the shared variables; notes what is wrong in `faults`. */
+export function readSettings(env: Record<string, string | undefined>, faults: Faults): Settings {
+  return {
+    keys: keysOf(faults.read('NAMESPACE', env.NAMESPACE, 'default', parseNamespace, 'use 1 to 32 of a-z 0-9 _ -')),
+    retention: faults.read('RETENTION', env.RETENTION, parseRetention(''), parseRetention, 'write pattern=length/time'),
+    apiKeys: faults.read<readonly ApiKey[]>(
+      'API_KEYS',
+      env.API_KEYS,
+      [],
+      (text) => fitting(apiKeys, text) as ApiKey[],
+      'a JSON array of {id, principal, sha256, scopes:[{actions, patterns}]}',
+    ),
+    tokens: faults.read<TokenSettings | undefined>(
+      'TOKENS',
+      env.TOKENS,
+      undefined,
+      (text) => fitting(tokens, text) as TokenSettings,
+      'JSON {issuer, audience, keys:[{kid, alg, secret | jwk}]}',
+    ),
+    allowedOrigins: faults.read<ReadonlySet<string>>(
+      'ALLOWED_ORIGINS',
+      env.ALLOWED_ORIGINS,
+      new Set(),
+      (text) => {
+        const origins = listOf(text);
+        return origins.every((o) => URL.canParse(o) && new URL(o).origin === o) ? new Set(origins) : undefined;
+      },
+      'exact origins, separated by commas, as in https://app.example,http://localhost:3000',
+    ),
+    anonymousRead: faults.read<readonly Pattern[]>(
+      'ANONYMOUS_READ',
+      env.ANONYMOUS_READ,
+      [],
+      (text) => {
+        const patterns = listOf(text).map(parsePattern);
+        return patterns.every((p) => p !== undefined) ? patterns : undefined;
+      },
+      'patterns, separated by commas, as in public:*,status',
+    ),
+  };
+}
+
+function listOf(text: string): string[] {
+  return text.split(/[\s,]+/).filter((part) => part !== '');
+}
+
+/** Where it does not fit, says at which path, not with which value. */
+function fitting(schema: z.ZodMiniType, text: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new RangeError('not JSON');
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const at = result.error.issues.map((issue) => issue.path.join('.') || 'the top').join(', ');
+  throw new RangeError(`does not have the expected shape at ${at}`);
+}
