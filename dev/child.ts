@@ -10,6 +10,9 @@ const outputCharsMax = 64 * 1024;
 const stopMsMax = 10_000;
 const probeEveryMs = 25;
 
+/** Something outside our code is in the way. The message says what; a stack would only hide it. */
+export class CannotStart extends Error {}
+
 export interface Child {
   readonly pid: number;
   /** The last 64 Ki characters of stdout and stderr together. */
@@ -33,6 +36,8 @@ export interface ChildOptions {
   /** Asked again and again until true. May reject, which is false. */
   readonly ready: (pid: number) => Promise<boolean>;
   readonly readyMsMax: number;
+  /** Gives up waiting for `ready`: the program is ended and the promise rejects. Without effect afterwards. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -70,11 +75,14 @@ export async function startChild(options: ChildOptions): Promise<Child> {
 
   const deadline = performance.now() + options.readyMsMax;
   while (!(await options.ready(pid).catch(() => false))) {
-    const late = performance.now() > deadline;
-    if (ended || late) {
+    const why = ended
+      ? `ended at once (${ended})`
+      : options.signal?.aborted
+        ? 'was told to stop'
+        : performance.now() > deadline && `was not ready within ${options.readyMsMax / 1000} s`;
+    if (why) {
       await running.kill();
-      const what = late ? `was not ready within ${options.readyMsMax / 1000} s` : `ended at once (${ended})`;
-      throw new Error(`${name} ${what}. Its last words:\n${tail(output())}`);
+      throw new CannotStart(`${name} ${why}. Its last words:\n${tail(output())}`);
     }
     await pause(probeEveryMs);
   }
@@ -130,6 +138,8 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    // EPERM is what macOS says of a group in which only the dead are left.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ESRCH' && code !== 'EPERM') throw error;
   }
 }

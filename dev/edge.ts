@@ -15,6 +15,7 @@ export interface EdgeOptions {
   /** Wrangler's state and the file with `vars`. One running edge at a time. */
   readonly dir: string;
   readonly logFile?: string;
+  readonly signal?: AbortSignal;
   /** Default: wrangler.toml. For trying the launcher itself. */
   readonly config?: string;
 }
@@ -26,7 +27,7 @@ export interface RunningEdge extends Child {
 
 /** The edge in workerd under `wrangler dev`, offline, answering /healthz when this resolves. Rebuilds on edits. */
 export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
-  const { vars, dir, logFile, config = 'wrangler.toml' } = options;
+  const { vars, dir, logFile, signal, config = 'wrangler.toml' } = options;
   const port = options.port ?? (await freePort());
   const url = `http://127.0.0.1:${port}`;
   mkdirSync(dir, { recursive: true });
@@ -43,6 +44,7 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
     env: {
       ...process.env,
       CI: '1',
+      CLOUDFLARE_INCLUDE_PROCESS_ENV: 'false', // The bindings are `vars` and nothing from the developer's shell.
       CLOUDFLARE_CF_FETCH_ENABLED: 'false', // Otherwise it asks Cloudflare for a sample `request.cf`, for up to 3 s.
       WRANGLER_SEND_METRICS: 'false',
       WRANGLER_SEND_ERROR_REPORTS: 'false',
@@ -53,6 +55,7 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
     logFile,
     ready: () => answers200(`${url}/healthz`),
     readyMsMax,
+    signal,
   });
   return { ...child, url, port };
 }
@@ -60,9 +63,9 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
 /** A file rather than `--var`: a command line can be read by every user of the machine. */
 function writeVars(path: string, vars: EdgeOptions['vars']): string {
   const lines = Object.entries(vars).map(([name, value]) => {
-    // Single quotes are the only ones in which dotenv changes nothing.
-    if (/['\r\n]/.test(value)) throw new Error(`${name}: a quote or line break cannot be passed to the edge.`);
-    return `${name}='${value}'\n`;
+    // In single quotes all is taken as it is, but for wrangler's later expansion of `$NAME`.
+    if (/['\r\n]/.test(value)) throw new Error(`${name}: a single quote or line break cannot be passed to the edge.`);
+    return `${name}='${value.replaceAll('$', '\\$')}'\n`;
   });
   writeFileSync(path, lines.join(''), { mode: 0o600 });
   return path;

@@ -26,7 +26,7 @@ function ensurePackages() {
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted()) return;
   say('Installing packages (first run, about 15 s)...');
   rmSync(stamp, { force: true });
-  const flags = ['--include=dev', '--include=optional'];
+  const flags = ['--include=dev', '--include=optional', '--loglevel=error'];
   // npm runs itself from npm_execpath, which need not be the npm that a shell would find.
   const npm = process.env.npm_execpath;
   const install = (/** @type {string} */ verb) =>

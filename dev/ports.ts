@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { connect, createServer } from 'node:net';
+import { CannotStart } from './child.ts';
 
 /**
  * Below 32768, where Linux begins to hand out ports for outgoing connections: a port found free there can be taken by
@@ -51,4 +52,29 @@ function answers(port: number): Promise<boolean> {
     socket.once('error', () => settle(false));
     socket.setTimeout(1_000, () => settle(false));
   });
+}
+
+/**
+ * EDGE_PORT and RELAY_PORT. Whoever set one relies on it, so a busy one is refused; a busy default only moves up, and
+ * `notes` says so. The refusal offers a command line that works.
+ */
+export async function choosePorts(env: NodeJS.ProcessEnv) {
+  const notes: string[] = [];
+  const refused: string[] = [];
+  const taken: number[] = [];
+  const choose = async (name: 'EDGE_PORT' | 'RELAY_PORT', fallback: number): Promise<number> => {
+    const text = env[name];
+    const asked = Number(text || fallback);
+    const valid = Number.isInteger(asked) && asked >= 1 && asked <= 65_535;
+    if (valid && !taken.includes(asked) && (await isFree(asked))) return asked;
+    const other = await freePortAfter(valid ? asked : fallback, [...taken, 8787, 8788]);
+    if (text) refused.push(`${name}=${text} ${valid ? 'is taken' : 'is not a port'}.`);
+    else notes.push(`Port ${asked} is taken: ${name} is ${other} this time.`);
+    return other;
+  };
+  const edgePort = await choose('EDGE_PORT', 8787);
+  taken.push(edgePort);
+  const relayPort = await choose('RELAY_PORT', 8788);
+  if (refused.length === 0) return { edgePort, relayPort, notes };
+  throw new CannotStart(`${refused.join('\n')}\nTry: EDGE_PORT=${edgePort} RELAY_PORT=${relayPort} npm start`);
 }

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
-import { type Child, startChild } from './child.ts';
+import { CannotStart, type Child, startChild } from './child.ts';
 import { findRedisServer } from './find.mjs';
 import { freePort } from './ports.ts';
 
@@ -19,6 +19,7 @@ export interface RedisOptions {
   /** More settings, as on redis-server's command line. They come last and so win. */
   readonly args?: readonly string[];
   readonly logFile?: string;
+  readonly signal?: AbortSignal;
 }
 
 export interface RunningRedis extends Child {
@@ -29,7 +30,7 @@ export interface RunningRedis extends Child {
 /** A real redis-server of our own on 127.0.0.1, answering when this resolves. */
 export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
   const command = findRedisServer();
-  if (!command) throw new Error('redis-server is missing: run `node dev/ensure.mjs start`.');
+  if (!command) throw new CannotStart('redis-server is missing: run `node dev/ensure.mjs start`.');
   mkdirSync(options.dir, { recursive: true });
   for (let tries = 1; ; tries++) {
     const port = options.port ?? (await freePort());
@@ -43,7 +44,8 @@ export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
   }
 }
 
-function startOn(port: number, command: string, { dir, persist = true, args = [], logFile }: RedisOptions) {
+function startOn(port: number, command: string, options: RedisOptions) {
+  const { dir, persist = true, args = [], logFile, signal } = options;
   const settings = {
     bind: '127.0.0.1',
     port: String(port),
@@ -61,6 +63,7 @@ function startOn(port: number, command: string, { dir, persist = true, args = []
     logFile,
     ready: (pid) => isOurs(port, pid),
     readyMsMax,
+    signal,
   });
 }
 

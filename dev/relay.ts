@@ -4,8 +4,9 @@ const readyMsMax = 15_000;
 
 export interface RelayOptions {
   /** The relay's whole configuration. PORT must be given; PATH is added. */
-  readonly env: Readonly<Record<string, string>> & { readonly PORT: string };
+  readonly env: Readonly<NodeJS.ProcessEnv> & { readonly PORT: string };
   readonly logFile?: string;
+  readonly signal?: AbortSignal;
   /** Default: the relay. For trying the launcher itself. */
   readonly entry?: string;
 }
@@ -15,7 +16,8 @@ export interface RunningRelay extends Child {
 }
 
 /** The relay as in production, on 127.0.0.1 unless HOST says otherwise, answering /healthz when this resolves. */
-export async function startRelay({ env, logFile, entry = 'relay/index.ts' }: RelayOptions): Promise<RunningRelay> {
+export async function startRelay(options: RelayOptions): Promise<RunningRelay> {
+  const { env, logFile, signal, entry = 'relay/index.ts' } = options;
   const url = `http://127.0.0.1:${env.PORT}`;
   const child = await startChild({
     name: 'The relay',
@@ -26,6 +28,7 @@ export async function startRelay({ env, logFile, entry = 'relay/index.ts' }: Rel
     logFile,
     ready: () => answers200(`${url}/healthz`),
     readyMsMax,
+    signal,
   });
   return { ...child, url };
 }

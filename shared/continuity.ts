@@ -12,9 +12,11 @@ export interface Clock {
   floor: Position;
   /** Where the epoch of the asked cursor ended, if it is an older one whose end is known. */
   fork: Position | undefined;
+  /** Redis's clock. */
+  nowMs: number;
 }
 
-export type ResetReason = 'epoch' | 'rewind' | 'ahead' | 'malformed';
+export type ResetReason = 'epoch' | 'rewind' | 'ahead' | 'malformed' | 'capped';
 export type GapReason = 'trimmed' | 'expired' | 'not-kept';
 
 /** Known loss on one channel: something after `after` is missing; `oldest` is the first that is there again. */
@@ -28,7 +30,8 @@ export interface Gap {
  * Where a client that stands at `cursor` must read on, decided per client:
  * same epoch: at its cursor; ahead of the tip (a lost tail nobody noticed): at the tip, `ahead`.
  * Older epoch whose end is known: at its cursor if that lies before the end, which is lossless; else at the end, `rewind`.
- * Anything else: where the current epoch began, `epoch`.
+ * Anything else: where the current epoch began, `epoch`. (`malformed`: no cursor at all; `capped`: more channels changed
+ * under the client's patterns than one resume reads.)
  */
 export function locate(cursor: Id, clock: Clock): { from: Position; reset?: ResetReason } {
   if (cursor.epoch === clock.epoch) {

@@ -9,6 +9,8 @@ export const limits = {
 
   /** One publish. Redis blocks about 6 us per KiB spliced and copied; 256 KiB is some 1.5 ms. */
   bodyBytesMax: 256 << 10,
+  /** A text body as a JSON string: escapes may make six characters of one, and two messages must fit an outbox. */
+  dataCharsMax: 512 << 10,
   /** One batch, in the request and in Redis's one uninterrupted run. */
   batchBytesMax: 1 << 20,
   batchMessagesMax: 1000,
@@ -43,6 +45,8 @@ export const limits = {
   sinceMsMax: 30 * 86_400_000,
   /** Channels that changed since a cursor and may match a pattern; past it the resume is a `reset`. */
   patternReplayChannelsMax: 1000,
+  /** Channels that changed at all since a cursor: 20,000 names cost Redis some 5 ms. */
+  changedChannelsMax: 20_000,
   /** One page of a replay: about 1 ms of Redis's time. */
   replayPageBytes: 256 << 10,
   /** What may wait for one reader in this process; past it the reader pages from history. */

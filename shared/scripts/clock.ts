@@ -25,7 +25,7 @@ ${positions}
 ${clock}
 if #settled > 0 then settle() end
 if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
-return {tip, epoch, redis.call('HGET', CLOCK, 'b') or '0-0', floor, ''}`,
+return {tip, epoch, redis.call('HGET', CLOCK, 'b') or '0-0', floor, '', string.format('%.0f', now)}`,
   keys: (k) => [k.clock, k.last],
   args: (k, a) => [a.seed, a.relayId ? k.relayName(a.relayId) : ''],
   reply: (raw) => parseClock(raw as string[]),

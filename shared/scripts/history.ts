@@ -42,12 +42,12 @@ local CLOCK, LAST, STREAM = KEYS[1], KEYS[2], KEYS[3]
 ${positions}
 local state = redis.call('HMGET', CLOCK, 't', 'e', 'b', 'floor', 'f:' .. ARGV[2])
 if not state[2] then return {} end
-local header = {state[1], state[2], state[3] or '0-0', state[4] or '0-0', state[5] or ''}
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+local header = {state[1], state[2], state[3] or '0-0', state[4] or '0-0', state[5] or '', string.format('%.0f', now)}
 local low = ARGV[3] == '' and '-' or '(' .. ARGV[3]
 local high = ARGV[4] == '' and '+' or '(' .. ARGV[4]
 local limit, budget = tonumber(ARGV[6]), tonumber(ARGV[7])
-local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
 local entries, bytes, more = {}, 0, '0'
 while more == '0' do
   local want = math.min(limit + 1 - #entries, 32)

@@ -43,13 +43,17 @@ export interface Replayed {
   until: Position;
   /** Only channels whose newest message lies after `after`. */
   channels: ReplayedChannel[];
+  /** Asked channels of which nothing is known although `after` lies below the floor: something may be missing there. */
+  forgotten: Channel[];
 }
 
 const readClock = `
 local state = redis.call('HMGET', CLOCK, 't', 'e', 'b', 'floor', 'f:' .. ARGV[1])
 local tip, epoch = state[1], state[2]
 if not epoch or redis.call('HGET', LAST, '!') ~= epoch then return {} end
-local header = {tip, epoch, state[3] or '0-0', state[4] or '0-0', state[5] or ''}`;
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local header = {tip, epoch, state[3] or '0-0', state[4] or '0-0', state[5] or '', string.format('%.0f', now)}`;
 
 /**
  * An atomic snapshot of several channels after a cursor, paged by bytes: every channel is cut at the smallest tail that
@@ -64,12 +68,14 @@ ${positions}
 ${readClock}
 local from, upto, budget = ARGV[2], ARGV[3], tonumber(ARGV[4])
 if upto == '' then upto = tip end
-local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
-local changed = {}
+local changed, forgotten = {}, {}
 for i = 5, #ARGV do
   local last = redis.call('HGET', LAST, ARGV[i])
-  if last and after(last, from) then changed[#changed + 1] = {ARGV[i], last, KEYS[i - 2]} end
+  if not last then
+    if after(header[4], from) then forgotten[#forgotten + 1] = ARGV[i] end
+  elseif after(last, from) then
+    changed[#changed + 1] = {ARGV[i], last, KEYS[i - 2]}
+  end
 end
 local share = math.max(budget / math.max(#changed, 1), 1)
 local cut, pages = upto, {}
@@ -108,7 +114,7 @@ for i, channel in ipairs(changed) do
   end
   out[i] = {channel[1], channel[2], older, entries}
 end
-return {header, cut, upto, out}`,
+return {header, cut, upto, out, forgotten}`,
   keys: (k, a) => [k.clock, k.last, ...a.channels.map((channel) => k.stream(channel))],
   args: (_, a) => [
     a.cursorEpoch,
@@ -119,7 +125,13 @@ return {header, cut, upto, out}`,
   ],
   reply: (raw) => {
     if ((raw as unknown[]).length === 0) return undefined;
-    const [header, upto, until, channels] = raw as [string[], string, string, [string, string, string, string[][]][]];
+    const [header, upto, until, channels, forgotten] = raw as [
+      string[],
+      string,
+      string,
+      [string, string, string, string[][]][],
+      string[],
+    ];
     return {
       clock: parseClock(header),
       upto: parsePosition(upto)!,
@@ -130,6 +142,7 @@ return {header, cut, upto, out}`,
         older: older === '1',
         entries: entries.map(parseEntry),
       })),
+      forgotten: forgotten as Channel[],
     };
   },
 };
@@ -190,13 +203,14 @@ export function parseLast(field: string): { last: Position; lastKind: LastKind }
   return { last: parsePosition(position!)!, lastKind: kind === 'n' ? 'not-kept' : kind === 'p' ? 'purged' : 'kept' };
 }
 
-export function parseClock([tip, epoch, begin, floor, fork]: string[]): Clock {
+export function parseClock([tip, epoch, begin, floor, fork, now]: string[]): Clock {
   return {
     tip: parsePosition(tip!)!,
     epoch: epoch!,
     begin: parsePosition(begin!)!,
     floor: parsePosition(floor!)!,
     fork: fork ? parsePosition(fork) : undefined,
+    nowMs: Number(now),
   };
 }
 

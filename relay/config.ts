@@ -1,0 +1,82 @@
+import { limits } from '../shared/limits.ts';
+import { Faults, readSettings, type Settings } from '../shared/settings.ts';
+
+export interface Config extends Settings {
+  redisUrl: string;
+  host: string;
+  /** 0 = any free port. */
+  port: number;
+  /** What edges present at the REST door; absent = the door is shut. */
+  restToken: string | undefined;
+  console: { edgeUrl: string; publishKey: string | undefined } | undefined;
+  heartbeatMs: number;
+  /** How long a stopping relay takes to send its readers away. */
+  drainMs: number;
+  logLevel: string;
+}
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
+/** The relay's configuration from its environment. Throws one error that names every fault. */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  const faults = new Faults();
+  const settings = readSettings(env, faults);
+  const host = env.HOST || '127.0.0.1';
+  const redisUrl = faults.read('REDIS_URL', env.REDIS_URL, '', parseRedisUrl, 'use redis://, rediss:// or a unix path');
+  if (redisUrl === '' && !env.REDIS_URL) faults.list.push('REDIS_URL: is missing; e.g. redis://127.0.0.1:6379');
+  const edgeUrl = faults.read('EDGE_URL', env.EDGE_URL, '', parseHttpUrl, 'an http or https URL');
+  const config: Config = {
+    ...settings,
+    redisUrl,
+    host,
+    port: faults.read('PORT', env.PORT, 8788, wholeNumber(0, 65_535), 'a port number'),
+    restToken: faults.read(
+      'REST_TOKEN',
+      env.REST_TOKEN,
+      undefined,
+      (text) => (text.length >= 32 ? text : undefined),
+      'use at least 32 characters, e.g. the output of: openssl rand -hex 32',
+    ),
+    console: env.CONSOLE === '1' ? { edgeUrl, publishKey: env.CONSOLE_KEY || undefined } : undefined,
+    heartbeatMs: faults.read(
+      'HEARTBEAT_MS',
+      env.HEARTBEAT_MS,
+      limits.heartbeatMs,
+      wholeNumber(100, 60_000),
+      'milliseconds from 100 to 60000',
+    ),
+    drainMs: faults.read('DRAIN_MS', env.DRAIN_MS, 5_000, wholeNumber(0, 600_000), 'milliseconds up to 600000'),
+    logLevel: faults.read(
+      'LOG_LEVEL',
+      env.LOG_LEVEL,
+      'info',
+      (text) => (LEVELS.includes(text) ? text : undefined),
+      `one of ${LEVELS.join(', ')}`,
+    ),
+  };
+  if (config.console?.publishKey && !isLoopback(host)) {
+    faults.list.push('CONSOLE_KEY: would give a key to whoever opens the console; only with HOST on loopback');
+  }
+  faults.settle('The relay');
+  return config;
+}
+
+/** Whether an address is this machine only: there, and nowhere else, development keys count. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function wholeNumber(min: number, max: number) {
+  return (text: string): number | undefined => {
+    const n = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    return n >= min && n <= max ? n : undefined;
+  };
+}
+
+function parseRedisUrl(text: string): string | undefined {
+  return /^(rediss?:\/\/|\/)/.test(text) ? text : undefined;
+}
+
+function parseHttpUrl(text: string): string | undefined {
+  return URL.canParse(text) && /^https?:/.test(text) ? text.replace(/\/$/, '') : undefined;
+}

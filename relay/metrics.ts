@@ -1,0 +1,69 @@
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { CloseReason } from '../shared/close.ts';
+import type { GapReason, ResetReason } from '../shared/continuity.ts';
+
+/** What `/metrics` tells, in Prometheus's text format. `docs/operations.md` says what each means. */
+export interface Metrics {
+  registry: Registry;
+  replayed: Counter;
+  gaps: Counter<'reason'>;
+  resets: Counter<'reason'>;
+  closed: Counter<'reason'>;
+  shed: Counter;
+  slow: Counter;
+  refused: Counter<'code'>;
+  malformed: Counter;
+  restored: Counter;
+}
+
+/** Plain numbers that the hot path counts; read only when somebody asks. */
+export interface Gauges {
+  readers(): number;
+  messages(): number;
+  deliveries(): number;
+  ready(): boolean;
+  probeAgeMs(): number;
+}
+
+export type { CloseReason, GapReason, ResetReason };
+
+export function createMetrics(gauges: Gauges): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const counter = (name: string, help: string) => new Counter({ name: `edgewire_${name}`, help, registers });
+  const reasons = (name: string, help: string) =>
+    new Counter({ name: `edgewire_${name}`, help, registers, labelNames: ['reason'] as const });
+  const read = (name: string, help: string, value: () => number) =>
+    new Gauge({
+      name: `edgewire_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+
+  read('readers', 'Open streams', gauges.readers);
+  read('messages_total', 'Messages heard from Redis, copies not counted', gauges.messages);
+  read('deliveries_total', 'Messages handed to readers, one each', gauges.deliveries);
+  read('ready', '1 while the subscription to Redis is whole', () => (gauges.ready() ? 1 : 0));
+  read('probe_age_seconds', 'Time since a probe last came home through Redis', () => gauges.probeAgeMs() / 1000);
+  return {
+    registry,
+    replayed: counter('replayed_total', 'Messages sent from history'),
+    gaps: reasons('gaps_total', 'Known losses told to readers'),
+    resets: reasons('resets_total', 'Readers told that the history itself changed'),
+    closed: reasons('streams_closed_total', 'Streams ended, by reason'),
+    shed: counter('streams_shed_total', 'Streams asked to come back later'),
+    slow: counter('slow_total', 'Times a reader fell behind and was moved to history'),
+    refused: new Counter({
+      name: 'edgewire_refused_total',
+      help: 'Requests refused, by problem code',
+      registers,
+      labelNames: ['code'] as const,
+    }),
+    malformed: counter('malformed_total', 'Pub/sub messages that were not ours and were dropped'),
+    restored: counter('restored_total', 'Times the subscription to Redis was lost and made whole'),
+  };
+}

@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import { Redis as IoRedis, type RedisOptions } from 'ioredis';
+import type { Keys } from '../shared/keys.ts';
+import { limits } from '../shared/limits.ts';
+import { type Redis, RedisAway, RedisRefused, type Script } from '../shared/redis.ts';
+
+/**
+ * The only importer of ioredis. Two connections: one for commands, one in subscribe mode. The driver neither queues nor
+ * resends nor resubscribes by itself: a command that may or may not have run is an unknown outcome, and a subscription
+ * that was away has a hole; both are ours to answer for.
+ */
+const options = {
+  // RESP2: its reader is a quarter faster on pub/sub than RESP3's, and generic calls keep their shapes.
+  protocol: 2,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  autoResubscribe: false,
+  maxRetriesPerRequest: 0,
+  connectTimeout: 3_000,
+  keepAlive: 10_000,
+  retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
+} as const satisfies RedisOptions;
+
+/** Redis for ordinary commands: the port, and the raw door that `rest.ts` guards. */
+export interface Commands extends Redis {
+  /** Any command, answered as Redis answers. Throws RedisAway or RedisRefused. */
+  call(command: string, args: readonly string[]): Promise<unknown>;
+  readonly ready: boolean;
+  close(): void;
+}
+
+/** Redis in subscribe mode, bare: `subscriber.ts` gives it its meaning. */
+export interface Subscription {
+  /** Resolves when Redis has acknowledged. Throws RedisAway. */
+  subscribe(names: readonly string[]): Promise<void>;
+  unsubscribe(name: string): void;
+  close(): void;
+}
+
+export interface SubscriptionEvents {
+  onMessage(bytes: Uint8Array): void;
+  onReady(): void;
+  onLost(): void;
+}
+
+/** Connects in the background and for ever. `onError` hears of each failure once per attempt. */
+export function connectCommands(url: string, keys: Keys, onError: (error: Error) => void): Commands {
+  const redis = new IoRedis(url, { ...options, enableAutoPipelining: true, commandTimeout: limits.redisWaitMsMax });
+  redis.on('error', onError);
+  const digests = new Map<string, string>();
+
+  async function call(command: string, args: readonly string[]): Promise<unknown> {
+    try {
+      return await redis.call(command, [...args]);
+    } catch (error) {
+      throw translate(error);
+    }
+  }
+
+  return {
+    call,
+    get ready() {
+      return redis.status === 'ready';
+    },
+    close: () => redis.disconnect(),
+    async run<Args, Reply>(script: Script<Args, Reply>, args: Args): Promise<Reply> {
+      const digest = digests.get(script.lua) ?? sha1(script.lua);
+      digests.set(script.lua, digest);
+      const names = script.keys(keys, args);
+      const rest = [String(names.length), ...names, ...script.args(keys, args)];
+      try {
+        return script.reply(await call('EVALSHA', [digest, ...rest]), args);
+      } catch (error) {
+        // Unknown script: it never ran, so sending its text is no repetition.
+        if (!(error instanceof RedisRefused) || error.kind !== 'noscript') throw error;
+        return script.reply(await call('EVAL', [script.lua, ...rest]), args);
+      }
+    },
+  };
+}
+
+export function connectSubscription(
+  url: string,
+  events: SubscriptionEvents,
+  onError: (error: Error) => void,
+): Subscription {
+  const redis = new IoRedis(url, options);
+  redis.on('error', onError);
+  redis.on('messageBuffer', (_name: Buffer, message: Buffer) => events.onMessage(message));
+  redis.on('ready', events.onReady);
+  redis.on('close', events.onLost);
+  return {
+    async subscribe(names) {
+      try {
+        await redis.subscribe(...names);
+      } catch (error) {
+        throw translate(error);
+      }
+    },
+    // A failed UNSUBSCRIBE means the connection is gone, and the subscription with it.
+    unsubscribe: (name) => void redis.unsubscribe(name).catch(() => undefined),
+    close: () => redis.disconnect(),
+  };
+}
+
+/** SHA-1 is Redis's own name for a script, not a protection. */
+export function sha1(text: string): string {
+  return createHash('sha1').update(text).digest('hex');
+}
+
+/** Redis's own errors begin with an upper-case word; everything else means that its answer is not known. */
+function translate(error: unknown): Error {
+  const message = error instanceof Error ? error.message : '';
+  if (
+    error instanceof Error &&
+    error.name === 'ReplyError' &&
+    !/^(LOADING|MASTERDOWN|READONLY|TRYAGAIN|CLUSTERDOWN)/.test(message)
+  ) {
+    return new RedisRefused(message);
+  }
+  return new RedisAway(error);
+}

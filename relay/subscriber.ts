@@ -1,0 +1,103 @@
+import { RedisAway } from '../shared/redis.ts';
+import { connectSubscription, type Subscription } from './redis.ts';
+
+/** Which Redis names this relay listens to: one subscription per name, whatever the number of readers behind it. */
+export interface Subscriber {
+  /** Whether every held name is acknowledged on a living connection. */
+  readonly ready: boolean;
+  /** Listen to a name; resolves when Redis has acknowledged it. Rejects with RedisAway. Each hold needs its release. */
+  hold(name: string): Promise<void>;
+  release(name: string): void;
+  close(): void;
+}
+
+export interface SubscriberEvents {
+  onMessage(bytes: Uint8Array): void;
+  /** The connection is gone: from here on something may be missed. */
+  onLost(): void;
+  /** Every name is acknowledged, for the first time or again after a loss: what was missed is in history by now. */
+  onWhole(again: boolean): void;
+  onError(error: Error): void;
+}
+
+interface Held {
+  holders: number;
+  acknowledged: Promise<void>;
+}
+
+/** Names per SUBSCRIBE after a reconnect: one command of some 20 KB, so Redis serves others in between. */
+const NAMES_PER_COMMAND = 500;
+
+/** `ownName` is always held, so that the connection never leaves subscribe mode and probes have a way home. */
+export function createSubscriber(url: string, ownName: string, events: SubscriberEvents): Subscriber {
+  const held = new Map<string, Held>();
+  let connected = false;
+  let ready = false;
+  let again = false;
+  const connection: Subscription = connectSubscription(
+    url,
+    {
+      onMessage: events.onMessage,
+      onReady: () => void restore(),
+      onLost() {
+        connected = false;
+        if (!ready) return;
+        ready = false;
+        events.onLost();
+      },
+    },
+    events.onError,
+  );
+
+  function subscribe(name: string): Promise<void> {
+    const acknowledged = connected ? connection.subscribe([name]) : Promise.reject(new RedisAway('not connected'));
+    acknowledged.catch(() => undefined); // every holder awaits it; without one it must not be an unhandled rejection
+    return acknowledged;
+  }
+
+  async function restore(): Promise<void> {
+    connected = true;
+    const names = [...held.keys()];
+    try {
+      for (let i = 0; i < names.length; i += NAMES_PER_COMMAND) {
+        await connection.subscribe(names.slice(i, i + NAMES_PER_COMMAND));
+      }
+    } catch (error) {
+      events.onError(error as Error); // the connection broke again: its next `ready` starts over
+      return;
+    }
+    for (const name of names) {
+      const entry = held.get(name);
+      if (entry) entry.acknowledged = Promise.resolve();
+      else connection.unsubscribe(name); // released while it was being acknowledged
+    }
+    ready = true;
+    events.onWhole(again);
+    again = true;
+  }
+
+  held.set(ownName, { holders: 1, acknowledged: Promise.resolve() });
+
+  return {
+    get ready() {
+      return ready;
+    },
+    hold(name) {
+      const entry = held.get(name);
+      if (entry) {
+        entry.holders++;
+        return entry.acknowledged;
+      }
+      const acknowledged = subscribe(name);
+      held.set(name, { holders: 1, acknowledged });
+      return acknowledged;
+    },
+    release(name) {
+      const entry = held.get(name);
+      if (!entry || --entry.holders > 0) return;
+      held.delete(name);
+      if (connected) connection.unsubscribe(name);
+    },
+    close: () => connection.close(),
+  };
+}

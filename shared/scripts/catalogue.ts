@@ -1,0 +1,20 @@
+import type { Script } from '../redis.ts';
+import { batch } from './batch.ts';
+import { forget, probe } from './clock.ts';
+import { history, message, purge } from './history.ts';
+import { publish } from './publish.ts';
+import { changes, recent, replay } from './replay.ts';
+
+/** Every script there is: what the REST door lets pass and what the conformance suite runs. */
+export const catalogue = [
+  publish,
+  batch,
+  history,
+  message,
+  purge,
+  changes,
+  recent,
+  replay,
+  probe,
+  forget,
+] as const satisfies readonly Script<never, unknown>[];
