@@ -69,12 +69,15 @@ export async function catchUp(reader: Reader, start: Start, tools: AttachTools):
     if (!(await reader.room())) return;
     const join = reader.beginJoin();
     const plan = await plotReplay(reader, from, tools);
-    if (reader.join !== join || reader.state === 'closed') return;
+    if (reader.state === 'closed' || (reader.join !== join && reader.greeted)) return;
+    if (reader.join !== join) continue; // interrupted before it stood anywhere, and nobody else will join it
     announce(reader, plan, tools);
     if (!(await replayAll(reader, join, plan, tools))) return;
     reader.onGap = (channel, after, oldest) => tellGap(reader, plan, tools, channel, after, oldest, 'trimmed');
     const until = plan.until!;
-    if (reader.goLive(plan.clock.epoch, until, plan.chain)) return;
+    // A rewind promises the newest few, not what lies before them: its proof begins with the snapshot.
+    const chain = plan.cutoffs ? new Chain(until) : plan.chain;
+    if (reader.goLive(plan.clock.epoch, until, chain)) return;
     from = { kind: 'resume', cursor: { epoch: plan.clock.epoch, ...until } };
   }
 }
@@ -83,7 +86,7 @@ export async function catchUp(reader: Reader, start: Start, tools: AttachTools):
 interface Plan {
   clock: Clock;
   from: Position;
-  /** Where the replay stops; what comes later is in the buffer. */
+  /** Where the replay stops, what comes later is in the buffer; undefined until the last page has told. */
   until: Position | undefined;
   /** The client's own cursor when it continues without loss; else the place where the replay begins. */
   first: Id;
@@ -113,8 +116,17 @@ async function plotReplay(reader: Reader, start: Start, tools: AttachTools): Pro
   const cutoffs = start.kind === 'rewind' ? await findCutoffs(channels, start.count, tools) : undefined;
   if (cutoffs) from = placeBefore([...cutoffs.values()], clock.tip);
   const first = cursor && !reset ? cursor : { epoch: clock.epoch, ...from };
-  const until = reader.patterns.length > 0 ? tools.parts.until(clock.tip) : clock.tip;
+  const until = stopOf(reader, start, clock, tools.parts);
   return { clock, from, until, first, reset, channels, chain: new Chain(from), cutoffs };
+}
+
+/**
+ * Patterns stop where the clock stood when their channels were listed. Without them the replay may run on to wherever the
+ * clock stands when its last page is read, which leaves no moment in between.
+ */
+function stopOf(reader: Reader, start: Start, clock: Clock, parts: AttachParts): Position | undefined {
+  if (start.kind === 'now') return clock.tip;
+  return reader.patterns.length > 0 ? parts.until(clock.tip) : undefined;
 }
 
 /** The clock, begun if need be, and which channels under the reader's patterns changed since `after`, if given. */
@@ -185,30 +197,35 @@ function announce(reader: Reader, plan: Plan, { parts, metrics }: AttachTools): 
 
 /** All pages up to the snapshot, in id order. False when the reader went or was overtaken by another join. */
 async function replayAll(reader: Reader, join: number, plan: Plan, tools: AttachTools): Promise<boolean> {
-  const { clock, channels } = plan;
   tellForgotten(reader, plan, reader.patterns, tools);
   let after = plan.from;
-  while (channels.length > 0 && (plan.until === undefined || comparePositions(after, plan.until) < 0)) {
+  while (plan.until === undefined || comparePositions(after, plan.until) < 0) {
+    if (plan.channels.length === 0) break;
     if (!(await reader.room())) return false;
-    const page = await tools.gate(() =>
-      tools.redis.run(replay, {
-        channels,
-        cursorEpoch: clock.epoch,
-        after,
-        ...(plan.until && { until: plan.until }),
-        pageBytes: limits.replayPageBytes,
-      }),
-    );
+    const page = await readPage(plan, after, tools);
     if (reader.join !== join || reader.state === 'closed') return false;
-    if (!page || page.clock.epoch !== clock.epoch) throw new RedisAway('the history changed during a replay');
     if (after === plan.from) tellForgotten(reader, plan, page.forgotten, tools);
-    plan.until ??= page.until;
     writePage(reader, plan, page.channels, tools);
     after = page.upto;
-    if (comparePositions(after, plan.until) >= 0) tellTails(reader, plan, page.channels, tools);
+    if (comparePositions(after, page.until) < 0) continue;
+    plan.until = page.until;
+    tellTails(reader, plan, page.channels, tools);
   }
-  plan.until ??= clock.tip;
+  plan.until ??= plan.clock.tip;
   return true;
+}
+
+async function readPage({ channels, clock, until }: Plan, after: Position, { redis, gate }: AttachTools) {
+  const args = {
+    channels,
+    cursorEpoch: clock.epoch,
+    after,
+    pageBytes: limits.replayPageBytes,
+    ...(until && { until }),
+  };
+  const page = await gate(() => redis.run(replay, args));
+  if (!page || page.clock.epoch !== clock.epoch) throw new RedisAway('the history changed during a replay');
+  return page;
 }
 
 function writePage(reader: Reader, plan: Plan, channels: readonly ReplayedChannel[], tools: AttachTools): void {
@@ -235,22 +252,26 @@ function writePage(reader: Reader, plan: Plan, channels: readonly ReplayedChanne
 
 const encoder = new TextEncoder();
 
-/** After the last page: a channel whose newest message lies within the replay and was not in it. */
+/** After the last page: whatever of a channel lies within the replay and was not in it. */
 function tellTails(reader: Reader, plan: Plan, channels: readonly ReplayedChannel[], tools: AttachTools): void {
-  for (const { channel, last, lastKind, older } of channels) {
+  for (const { channel, last, lastKind, older, link } of channels) {
     const heard = plan.chain.heard(channel);
-    if (comparePositions(last, plan.until!) > 0 || comparePositions(last, heard) <= 0) continue;
+    const end = comparePositions(last, plan.until!) > 0 ? link : last;
+    if (!end || comparePositions(end, heard) <= 0) continue;
     if (plan.cutoffs && !plan.cutoffs.get(channel)) continue;
     const kept = older || comparePositions(heard, plan.from) > 0;
     tellGap(reader, plan, tools, channel, heard, undefined, gapReason(kept, false, lastKind));
-    plan.chain.next(channel, heard, last);
+    plan.chain.next(channel, heard, end);
   }
 }
 
 /** Names of which nothing is known any more, for a reader whose place is older than that. */
 function tellForgotten(reader: Reader, plan: Plan, names: readonly (Channel | Pattern)[], tools: AttachTools): void {
   if (plan.cutoffs || plan.reset || comparePositions(plan.from, plan.clock.floor) >= 0) return;
-  for (const name of names) tellGap(reader, plan, tools, name, plan.from, undefined, 'expired');
+  for (const name of names) {
+    tellGap(reader, plan, tools, name, plan.from, undefined, 'expired');
+    if (!name.includes('*')) plan.chain.next(name as Channel, plan.from, plan.clock.floor);
+  }
 }
 
 function tellGap(

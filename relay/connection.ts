@@ -122,9 +122,7 @@ export class Reader implements Hearer {
     const waiting = this.#buffer;
     this.#buffer = [];
     this.#floor = snapshot;
-    if (this.cursor === undefined || comparePositions(this.cursor, snapshot) !== 0 || this.cursor.epoch !== epoch) {
-      this.moveCursor(epoch, snapshot);
-    }
+    this.moveCursor(epoch, snapshot);
     this.state = 'live';
     for (const delivery of waiting) {
       const { channel, previous, position } = delivery.envelope;

@@ -17,6 +17,7 @@ const options = {
   autoResubscribe: false,
   maxRetriesPerRequest: 0,
   connectTimeout: 3_000,
+  commandTimeout: limits.redisWaitMsMax,
   keepAlive: 10_000,
   retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
 } as const satisfies RedisOptions;
@@ -45,7 +46,7 @@ export interface SubscriptionEvents {
 
 /** Connects in the background and for ever. `onError` hears of each failure once per attempt. */
 export function connectCommands(url: string, keys: Keys, onError: (error: Error) => void): Commands {
-  const redis = new IoRedis(url, { ...options, enableAutoPipelining: true, commandTimeout: limits.redisWaitMsMax });
+  const redis = new IoRedis(url, { ...options, enableAutoPipelining: true });
   redis.on('error', onError);
   const digests = new Map<string, string>();
 

@@ -105,15 +105,17 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     return { gone: () => reader.close('client') };
   }
 
-  /** From where it stands; one that stands nowhere yet, because its attach was interrupted, is asked to come back. */
+  /** From where it stands. One that stands nowhere yet has its own attach under way, which begins anew. */
   function rejoin(reader: Reader): void {
     const { cursor } = reader;
     if (cursor) run(reader, catchUp(reader, { kind: 'resume', cursor }, tools));
-    else reader.close('redis');
   }
 
   function rejoinAll(): void {
-    for (const reader of readers) rejoin(reader);
+    for (const reader of readers) {
+      reader.beginJoin(); // at once: nothing may be delivered between here and the join's own first step
+      rejoin(reader);
+    }
   }
 
   function run(reader: Reader, join: Promise<void>): void {

@@ -75,10 +75,14 @@ local function append(m)
       redis.call('PEXPIRE', m.stream, m.keep)
       break
     end
-    -- A stream may be ahead of a clock that was lost: then its top gives the next position, once.
-    local top = redis.pcall('XREVRANGE', m.stream, '+', '-', 'COUNT', 1)
-    if attempt == 2 or top.err or not top[1] then return nil, added.err end
-    local topMs, topSeq = split(top[1][1])
+    -- A stream may be ahead of a clock that was lost: then its newest id gives the next position, once.
+    local info = redis.pcall('XINFO', 'STREAM', m.stream)
+    local top
+    for i = 1, #info, 2 do
+      if info[i] == 'last-generated-id' then top = info[i + 1] end
+    end
+    if attempt == 2 or not top then return nil, added.err end
+    local topMs, topSeq = split(top)
     if topMs < ms or (topMs == ms and topSeq < seq) then return nil, added.err end
     ms, seq = topMs, topSeq + 1
   end

@@ -34,6 +34,8 @@ export interface ReplayedChannel {
   /** Whether anything at or before `after` is still kept, so nothing after it was trimmed. */
   older: boolean;
   entries: Entry[];
+  /** In the last page, what the first entry beyond `until` links to: it proves the end of this channel's replay. */
+  link: Position | undefined;
 }
 
 export interface Replayed {
@@ -112,7 +114,8 @@ for i, channel in ipairs(changed) do
   if not first or after(first[2], from) then
     older = #redis.call('XRANGE', channel[3], '-', from, 'COUNT', 1) > 0 and '1' or '0'
   end
-  out[i] = {channel[1], channel[2], older, entries}
+  local beyond = cut == upto and after(channel[2], upto) and redis.call('XRANGE', channel[3], '(' .. upto, '+', 'COUNT', 1)[1]
+  out[i] = {channel[1], channel[2], older, entries, beyond and beyond[2][4] or ''}
 end
 return {header, cut, upto, out, forgotten}`,
   keys: (k, a) => [k.clock, k.last, ...a.channels.map((channel) => k.stream(channel))],
@@ -129,18 +132,19 @@ return {header, cut, upto, out, forgotten}`,
       string[],
       string,
       string,
-      [string, string, string, string[][]][],
+      [string, string, string, string[][], string][],
       string[],
     ];
     return {
       clock: parseClock(header),
       upto: parsePosition(upto)!,
       until: parsePosition(until)!,
-      channels: channels.map(([channel, last, older, entries]) => ({
+      channels: channels.map(([channel, last, older, entries, link]) => ({
         channel: channel as Channel,
         ...parseLast(last),
         older: older === '1',
         entries: entries.map(parseEntry),
+        link: parsePosition(link),
       })),
       forgotten: forgotten as Channel[],
     };
