@@ -44,9 +44,21 @@ export function createMetrics(gauges: Gauges): Metrics {
       },
     });
 
+  /** Counted elsewhere as a plain number, told as the counter it is. */
+  const tally = (name: string, help: string, value: () => number) =>
+    new Counter({
+      name: `edgewire_${name}`,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(value());
+      },
+    });
+
   read('readers', 'Open streams', gauges.readers);
-  read('messages_total', 'Messages heard from Redis, copies not counted', gauges.messages);
-  read('deliveries_total', 'Messages handed to readers, one each', gauges.deliveries);
+  tally('messages_total', 'Messages heard from Redis, copies not counted', gauges.messages);
+  tally('deliveries_total', 'Messages handed to readers, one each', gauges.deliveries);
   read('ready', '1 while the subscription to Redis is whole', () => (gauges.ready() ? 1 : 0));
   read('probe_age_seconds', 'Time since a probe last came home through Redis', () => gauges.probeAgeMs() / 1000);
   return {

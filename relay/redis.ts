@@ -115,7 +115,7 @@ function translate(error: unknown): Error {
   if (
     error instanceof Error &&
     error.name === 'ReplyError' &&
-    !/^(LOADING|MASTERDOWN|READONLY|TRYAGAIN|CLUSTERDOWN)/.test(message)
+    !/^(LOADING|MASTERDOWN|READONLY|TRYAGAIN|CLUSTERDOWN|BUSY|NOREPLICAS)/.test(message)
   ) {
     return new RedisRefused(message);
   }

@@ -1,5 +1,5 @@
 import { type Channel, parseChannel } from './channel.ts';
-import { type Position, parsePosition } from './id.ts';
+import { isEpoch, type Position, parsePosition } from './id.ts';
 
 /**
  * A message as it crosses Redis: `1 <ms>-<seq> <previous> <epoch> <channel>\n<json>`. The first word is the version:
@@ -25,7 +25,7 @@ const LF = 10;
 const CR = 13;
 const ascii = new TextDecoder('utf-8');
 
-/** The envelope in `bytes`, or undefined: another version, not ours, or a line break in the JSON that could forge a frame. */
+/** The envelope in `bytes`, or undefined: another version, not ours, or a line break that could forge a frame. */
 export function parseEnvelope(bytes: Uint8Array): Envelope | undefined {
   const end = bytes.indexOf(LF);
   if (end < 0 || end > 400) return undefined;
@@ -35,12 +35,14 @@ export function parseEnvelope(bytes: Uint8Array): Envelope | undefined {
   const previous = parsePosition(words[2]!);
   const channel = parseChannel(words[4]!);
   const json = bytes.subarray(end + 1);
-  if (!position || !previous || !channel || json.includes(LF) || json.includes(CR)) return undefined;
+  if (!position || !previous || !isEpoch(words[3]!) || !channel) return undefined;
+  if (json.includes(LF) || json.includes(CR)) return undefined;
   return { position, previous, epoch: words[3]!, channel, json };
 }
 
 export function parsePulse(bytes: Uint8Array): Pulse | undefined {
   const words = ascii.decode(bytes.subarray(0, 64)).split(' ');
-  const tip = words.length === 3 && words[0] === '2' ? parsePosition(words[1]!) : undefined;
+  if (words.length !== 3 || words[0] !== '2' || !isEpoch(words[2]!)) return undefined;
+  const tip = parsePosition(words[1]!);
   return tip && { tip, epoch: words[2]! };
 }

@@ -15,6 +15,7 @@ export interface Id extends Position {
 // 15 and 10 digits: both halves stay exact in a double, and an epoch is ten characters of [a-z0-9] drawn by the publisher.
 const POSITION = /^(\d{1,15})-(\d{1,10})$/;
 const ID = /^([a-z0-9]{1,24})-(\d{1,15})-(\d{1,10})$/;
+const EPOCH = /^[a-z0-9]{1,24}$/;
 
 /** The place before everything. */
 export const zero: Position = { ms: 0, seq: 0 };
@@ -27,6 +28,11 @@ export function parsePosition(text: string): Position | undefined {
 export function parseId(text: string): Id | undefined {
   const m = ID.exec(text);
   return m ? { epoch: m[1]!, ms: Number(m[2]), seq: Number(m[3]) } : undefined;
+}
+
+/** Whether `text` can stand first in an id. */
+export function isEpoch(text: string): boolean {
+  return EPOCH.test(text);
 }
 
 export function formatPosition(p: Position): string {

@@ -108,7 +108,9 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
       new Set(),
       (text) => {
         const origins = listOf(text);
-        return origins.every((o) => URL.canParse(o) && new URL(o).origin === o) ? new Set(origins) : undefined;
+        // A `*` in a host parses, matches no browser's Origin and would wait there unnoticed.
+        const exact = (o: string) => URL.canParse(o) && new URL(o).origin === o && !o.includes('*');
+        return origins.every(exact) ? new Set(origins) : undefined;
       },
       'exact origins, separated by commas, as in https://app.example,http://localhost:3000',
     ),

@@ -61,10 +61,14 @@ function onlyKey(settings: TokenSettings): TokenKey | undefined {
 }
 
 function grantOf(payload: JWTPayload, nowMs: number): Grant | undefined {
-  const expiresMs = payload.exp! * 1000;
-  const longestMs = limits.tokenLifeMsMax + SKEW_S * 1000;
+  // A stream ends when a reconnect would be refused, not before: else the client would come back in vain.
+  const expiresMs = (payload.exp! + SKEW_S) * 1000;
+  const longestMs = limits.tokenLifeMsMax + 2 * SKEW_S * 1000;
   const bornMs = typeof payload.iat === 'number' ? payload.iat * 1000 : nowMs;
-  if (!payload.sub || payload.sub.length > 256 || !payload.jti) return undefined;
+  // jose checks that both are present, not that they are text.
+  const { sub, jti } = payload;
+  if (typeof sub !== 'string' || sub === '' || sub.length > 256) return undefined;
+  if (typeof jti !== 'string' || jti === '') return undefined;
   if (expiresMs - nowMs > longestMs || expiresMs - bornMs > longestMs) return undefined;
   const channels = names(payload.channels, parseChannel);
   const patterns = names(payload.patterns, parsePattern);
@@ -72,7 +76,7 @@ function grantOf(payload: JWTPayload, nowMs: number): Grant | undefined {
   if (!channels || !patterns || !publish) return undefined;
   return {
     kind: 'token',
-    principal: payload.sub,
+    principal: sub,
     expiresMs,
     scopes: [
       { actions: ['read'], patterns: [...(channels as readonly string[] as Pattern[]), ...patterns] },

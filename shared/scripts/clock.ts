@@ -3,7 +3,7 @@ import type { Clock } from '../continuity.ts';
 import type { Script } from '../redis.ts';
 import { clock, positions } from './fragments.ts';
 import type { Seed } from './publish.ts';
-import { parseClock } from './replay.ts';
+import { parseClock } from './replies.ts';
 
 export interface ProbeArgs {
   seed: Seed;
@@ -56,8 +56,11 @@ for _, name in ipairs(names) do
   if last and after(last, floor) then floor = last end
 end
 redis.call('HSET', CLOCK, 'floor', floor)
-redis.call('HDEL', LAST, unpack(names))
-redis.call('ZREM', INDEX, unpack(names))
+for i = 1, #names, 1000 do -- Lua unpacks at most some 8,000
+  local j = math.min(i + 999, #names)
+  redis.call('HDEL', LAST, unpack(names, i, j))
+  redis.call('ZREM', INDEX, unpack(names, i, j))
+end
 return names`,
   keys: (k) => [k.clock, k.last, k.index],
   args: (_, a) => [String(a.beforeMs), String(a.channelsMax)],

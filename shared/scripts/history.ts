@@ -3,7 +3,7 @@ import type { Clock } from '../continuity.ts';
 import { formatPosition, type Position, parsePosition } from '../id.ts';
 import type { Script } from '../redis.ts';
 import { positions } from './fragments.ts';
-import { type Entry, type LastKind, parseClock, parseEntry, parseLast } from './replay.ts';
+import { type Entry, type LastKind, parseClock, parseEntry, parseLast } from './replies.ts';
 
 export interface HistoryArgs {
   channel: Channel;

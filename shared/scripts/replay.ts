@@ -3,14 +3,7 @@ import type { Clock } from '../continuity.ts';
 import { formatPosition, type Position, parsePosition } from '../id.ts';
 import type { Script } from '../redis.ts';
 import { positions } from './fragments.ts';
-
-/** One kept message as history holds it. `json` is the whole message, one line; empty when its own `ttl` has passed. */
-export interface Entry {
-  position: Position;
-  previous: Position;
-  epoch: string;
-  json: string;
-}
+import { type Entry, type LastKind, parseClock, parseEntry, parseLast } from './replies.ts';
 
 export interface ReplayArgs {
   channels: readonly Channel[];
@@ -22,8 +15,6 @@ export interface ReplayArgs {
   until?: Position;
   pageBytes: number;
 }
-
-export type LastKind = 'kept' | 'not-kept' | 'purged';
 
 /** What one channel has in a page. */
 export interface ReplayedChannel {
@@ -58,9 +49,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local header = {tip, epoch, state[3] or '0-0', state[4] or '0-0', state[5] or '', string.format('%.0f', now)}`;
 
 /**
- * An atomic snapshot of several channels after a cursor, paged by bytes: every channel is cut at the smallest tail that
- * did not fit, so that pages keep the order over all channels. Read only. Undefined when there is no unbroken history to
- * read from (flushed, marker gone): run \`probe\`, which begins an epoch, and ask again.
+ * An atomic snapshot of several channels after a cursor, paged by bytes. All channels are read up to one common cut, so
+ * that pages keep the order over all of them; whenever more than a page has been found, the cut moves down to where half a
+ * page is left. So one busy channel among a thousand quiet ones still fills its pages. Read only. Undefined when there is
+ * no unbroken history to read from (flushed, marker gone): run `probe`, which begins an epoch, and ask again.
  */
 export const replay: Script<ReplayArgs, Replayed | undefined> = {
   name: 'replay',
@@ -79,43 +71,50 @@ for i = 5, #ARGV do
     changed[#changed + 1] = {ARGV[i], last, KEYS[i - 2]}
   end
 end
-local share = math.max(budget / math.max(#changed, 1), 1)
-local cut, pages = upto, {}
+local rows, bytes, cut, mean = {}, 0, upto, 1024
+local function shrink()
+  table.sort(rows, function(a, b) return a.ms < b.ms or (a.ms == b.ms and a.seq < b.seq) end)
+  local keep = 0
+  bytes = 0
+  repeat
+    keep = keep + 1
+    bytes = bytes + rows[keep].bytes
+  until bytes >= budget / 2 or keep == #rows
+  cut = rows[keep].fields[1]
+  for i = #rows, keep + 1, -1 do rows[i] = nil end
+end
 for i, channel in ipairs(changed) do
-  local rows, bytes, start, want = {}, 0, '(' .. from, math.min(math.max(math.floor(share / 16384), 1), 16)
-  while after(upto, from) do
-    local chunk = redis.call('XRANGE', channel[3], start, upto, 'COUNT', want)
-    for _, row in ipairs(chunk) do
-      rows[#rows + 1] = row
-      bytes = bytes + #row[2][2] + 64
+  local start, want, chunk = '(' .. from
+  repeat
+    want = math.min(math.max(math.floor((budget - bytes) / mean), 1), 64)
+    chunk = after(cut, from) and redis.call('XRANGE', channel[3], start, cut, 'COUNT', want) or {}
+    for _, fields in ipairs(chunk) do
+      local ms, seq = split(fields[1])
+      local size = #fields[2][2] + 64
+      rows[#rows + 1] = {ms = ms, seq = seq, bytes = size, of = i, fields = fields}
+      bytes = bytes + size
     end
-    if #chunk < want then break end
-    local tail = rows[#rows][1]
-    if bytes >= share then
-      if after(cut, tail) then cut = tail end
-      break
-    end
-    start = '(' .. tail
-    want = math.min(math.max(math.ceil((share - bytes) / (bytes / #rows)), 1), 512)
-  end
-  pages[i] = rows
+    if #rows > 0 then mean = bytes / #rows end
+    if #chunk > 0 then start = '(' .. chunk[#chunk][1] end
+    if bytes > budget then shrink() end
+  until #chunk < want
+end
+local entries = {}
+for i in ipairs(changed) do entries[i] = {} end
+for _, row in ipairs(rows) do
+  local f, of = row.fields[2], entries[row.of]
+  local hidden = f[8] and tonumber(f[8]) <= now
+  of[#of + 1] = {row.fields[1], f[4], f[6], hidden and '' or f[2]}
 end
 local out = {}
 for i, channel in ipairs(changed) do
-  local entries = {}
-  for _, row in ipairs(pages[i]) do
-    if after(row[1], cut) then break end
-    local f = row[2]
-    local hidden = f[8] and tonumber(f[8]) <= now
-    entries[#entries + 1] = {row[1], f[4], f[6], hidden and '' or f[2]}
-  end
-  local first = entries[1]
+  local first = entries[i][1]
   local older = '0'
-  if not first or after(first[2], from) then
+  if (first and after(first[2], from)) or (not first and cut == upto) then -- a hole: what is it?
     older = #redis.call('XRANGE', channel[3], '-', from, 'COUNT', 1) > 0 and '1' or '0'
   end
   local beyond = cut == upto and after(channel[2], upto) and redis.call('XRANGE', channel[3], '(' .. upto, '+', 'COUNT', 1)[1]
-  out[i] = {channel[1], channel[2], older, entries, beyond and beyond[2][4] or ''}
+  out[i] = {channel[1], channel[2], older, entries[i], beyond and beyond[2][4] or ''}
 end
 return {header, cut, upto, out, forgotten}`,
   keys: (k, a) => [k.clock, k.last, ...a.channels.map((channel) => k.stream(channel))],
@@ -200,24 +199,3 @@ return out`,
   args: (_, a) => [String(a.count)],
   reply: (raw) => (raw as string[]).map(parsePosition),
 };
-
-/** A field of the hash `last`: a place, and what became of the message there. */
-export function parseLast(field: string): { last: Position; lastKind: LastKind } {
-  const [position, kind] = field.split(' ');
-  return { last: parsePosition(position!)!, lastKind: kind === 'n' ? 'not-kept' : kind === 'p' ? 'purged' : 'kept' };
-}
-
-export function parseClock([tip, epoch, begin, floor, fork, now]: string[]): Clock {
-  return {
-    tip: parsePosition(tip!)!,
-    epoch: epoch!,
-    begin: parsePosition(begin!)!,
-    floor: parsePosition(floor!)!,
-    fork: fork ? parsePosition(fork) : undefined,
-    nowMs: Number(now),
-  };
-}
-
-export function parseEntry([position, previous, epoch, json]: string[]): Entry {
-  return { position: parsePosition(position!)!, previous: parsePosition(previous!)!, epoch: epoch!, json: json! };
-}

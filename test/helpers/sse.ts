@@ -50,7 +50,7 @@ function readStream(request: ClientRequest, response: IncomingMessage): TestStre
         const fail = (why: string) => {
           waiting.delete(check);
           clearTimeout(timer);
-          reject(new Error(`${why}; the stream had ${JSON.stringify(stream.blocks).slice(0, 4_000)}`));
+          reject(new Error(`${why}; the stream had ${JSON.stringify(stream.blocks).slice(-1_500)}`));
         };
         const check = () => {
           if (holds(stream.blocks)) {

@@ -46,7 +46,7 @@ describe('an envelope', () => {
     ['a position that is none', '1 17 16-0 e a\n{}'],
     ['a previous that is none', '1 17-2 - e a\n{}'],
     ['a header without end', `1 17-2 16-0 ${'e'.repeat(1_000_000)} a\n{}`],
-    ['an epoch that would break a line', '1 17-2 16-0 e\rid:\u00a0x a\n{}'],
+    ['an epoch that would break a line', '1 17-2 16-0 e\rid:x a\n{}'],
     ['an epoch that no id can hold', '1 17-2 16-0 E_! a\n{}'],
     ['an empty epoch', '1 17-2 16-0  a\n{}'],
   ])('is not %s', (_, wire) => {

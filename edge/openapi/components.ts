@@ -1,0 +1,155 @@
+import * as z from 'zod/mini';
+import { problems } from '../../shared/errors.ts';
+import { limits } from '../../shared/limits.ts';
+import * as schema from '../schema.ts';
+
+/** JSON Schema or a part of the OpenAPI document: plain JSON. */
+export type Json = Record<string, unknown>;
+
+export const exampleId = 'k3x9f2a7bq-1795147200000-0';
+const idPattern = '^[a-z0-9]{1,24}-[0-9]{1,15}-[0-9]{1,10}$';
+const channelText = '[A-Za-z0-9_.~-]{1,64}(:[A-Za-z0-9_.~-]{1,64}){0,15}';
+
+/** The schemas that check requests, by their names in the document. Names and grammars that only code can check are said here. */
+export function requestSchemas(): Record<string, Json> {
+  const registry = z.registry<Json & { id?: string }>();
+  registry.add(schema.channel, {
+    id: 'Channel',
+    description: 'Segments joined by ":", at most 255 characters; no segment is "." or "..".',
+    pattern: `^${channelText}$`,
+    maxLength: limits.channelCharsMax,
+    examples: ['notify:user:42'],
+  });
+  registry.add(schema.pattern, {
+    id: 'Pattern',
+    description: 'A channel in which "*" stands for any characters, ":" included; at most 3 of them.',
+    pattern: '^[A-Za-z0-9_.~:*-]{1,255}$',
+    examples: ['user:*'],
+  });
+  registry.add(schema.envelope, {
+    id: 'Envelope',
+    examples: [{ type: 'task_reviewed', data: { task: 7 }, ttl: '1h' }],
+  });
+  registry.add(schema.batchItem, { id: 'BatchItem', examples: [{ channel: 'news', data: 'hello' }] });
+  registry.add(schema.tokenRequest, {
+    id: 'TokenRequest',
+    examples: [{ sub: 'user-42', channels: ['notify:user:42'], patterns: ['room:*'], ttl: '10m' }],
+  });
+  for (const [name, description] of Object.entries(optionMeanings)) {
+    registry.add(schema.options[name as schema.OptionName], { description });
+  }
+  const { schemas } = z.toJSONSchema(registry, { io: 'input', metadata: registry, uri: refTo });
+  return Object.fromEntries(Object.entries(schemas).map(([id, made]) => [id, embedded(made as Json)]));
+}
+
+export const optionMeanings: Record<schema.OptionName, string> = {
+  type: 'What kind of message this is. Default: message.',
+  priority: 'How urgent it is to its readers; order stays that of publishing. Default: normal.',
+  key: 'An ordering label for readers; nothing is compacted by it.',
+  store: 'no: sent to whoever listens, not kept, answered 202. Default: as the rule of the channel has it.',
+  ttl: 'The message hides from replay and history after this time, 1s to 30d. A bare number is seconds.',
+  source: 'Who or what publishes.',
+};
+
+/** A single option's schema, as a header or query parameter takes it: text. */
+export function optionSchema(name: schema.OptionName): Json {
+  if (name === 'store') return { type: 'string', enum: ['yes', 'no', 'true', 'false'] };
+  if (name === 'ttl') return { type: 'string', examples: ['90s', '10m', '1h', '30d'] };
+  return embedded(z.toJSONSchema(schema.options[name], { io: 'input' }) as Json);
+}
+
+/** What is answered. */
+export function answerSchemas(): Record<string, Json> {
+  const id = { type: 'string', pattern: idPattern, examples: [exampleId] };
+  const nullableId = { type: ['string', 'null'], pattern: idPattern };
+  const timestamp = { type: 'integer', description: 'Milliseconds since 1970, by the clock of Redis.' };
+  const published = {
+    id: { $ref: refTo('Id') },
+    channel: { $ref: refTo('Channel') },
+    timestamp,
+    stored: { const: false, description: 'Present when the message was sent but not kept.' },
+  };
+  return {
+    Id: { ...id, description: 'Name, place in history and cursor of a message in one. Opaque; later ids are greater.' },
+    Published: object(published, ['id', 'channel', 'timestamp']),
+    BatchResults: object({
+      results: {
+        type: 'array',
+        description: 'One answer for each item, in the order of the items.',
+        items: { anyOf: [{ $ref: refTo('Published') }, object({ problem: { $ref: refTo('Problem') } })] },
+      },
+    }),
+    Message: messageSchema({ $ref: refTo('Id') }, timestamp),
+    Gap: object({
+      after: { ...id, description: 'What you have seen, or the last message before the hole.' },
+      oldest: { ...nullableId, description: 'The first message that is there again.' },
+      reason: {
+        enum: ['trimmed', 'expired', 'not-kept', 'epoch', 'rewind', 'ahead'],
+        description: 'The last three: the history itself changed, and your cursor is of another.',
+      },
+    }),
+    History: object({
+      items: { type: 'array', items: { $ref: refTo('Message') } },
+      next: { ...nullableId, description: 'Ask on with it: as after (asc) or before (desc). Null: no more for now.' },
+      oldest: { ...nullableId, description: 'The oldest kept message of the channel.' },
+      gap: { anyOf: [{ $ref: refTo('Gap') }, { type: 'null' }], description: 'The first known loss behind after.' },
+    }),
+    Token: object({ token: { type: 'string' }, expires: timestamp }),
+    Problem: problemSchema(),
+  };
+}
+
+function messageSchema(id: Json, timestamp: Json): Json {
+  const text = { type: 'string' };
+  return object(
+    {
+      id,
+      channel: { $ref: refTo('Channel') },
+      type: text,
+      timestamp,
+      expires: timestamp,
+      priority: { enum: ['high', 'normal', 'low'] },
+      source: text,
+      key: text,
+      contentType: text,
+      replyTo: { $ref: refTo('Channel') },
+      traceparent: text,
+      meta: { type: 'object', additionalProperties: text },
+      data: { description: 'Any JSON; a binary body is {"$base64": "..."} with its contentType.' },
+    },
+    ['id', 'channel', 'type', 'timestamp', 'data'],
+  );
+}
+
+function problemSchema(): Json {
+  const text = { type: 'string' };
+  return object(
+    {
+      type: { ...text, examples: ['urn:edgewire:problem:channel_invalid'] },
+      title: text,
+      status: { type: 'integer' },
+      detail: { ...text, description: 'What to do about it.' },
+      code: { enum: Object.keys(problems), description: 'A closed set; a code never changes its meaning.' },
+      requestId: text,
+      errors: {
+        type: 'array',
+        description: 'Faults inside the body, each with its RFC 6901 pointer.',
+        items: object({ pointer: text, detail: text }),
+      },
+    },
+    ['type', 'title', 'status', 'detail', 'code'],
+  );
+}
+
+export function refTo(id: string): string {
+  return `#/components/schemas/${id}`;
+}
+
+function object(properties: Json, required: string[] = Object.keys(properties)): Json {
+  return { type: 'object', properties, required };
+}
+
+/** A schema inside a document takes its dialect and its name from there. */
+function embedded({ $schema: _dialect, $id: _id, id: _name, ...schema }: Json): Json {
+  return schema;
+}

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { post } from '../helpers/publish.ts';
+import { controlsOf } from '../helpers/sse.ts';
+import { idsUpTo, useScene } from './scene.ts';
+
+const scene = useScene({ retention: 'pointer:*=none' });
+
+test.each([
+  ['because its channel keeps nothing', 'pointer:7', {}],
+  ['because the publisher said so', 'typing', { 'Edgewire-Store': 'no' }],
+])(
+  'a message that is not kept, %s, is heard live, and told as missing to whoever was away',
+  async (_, channel, said) => {
+    const present = await scene.read(`channel=${channel}&channel=chat`);
+    const cursor = await scene.publish('chat', 'hello');
+    const response = await post(scene.stack, `/v1/channels/${channel}/messages`, '[1,2]', said);
+    const { id, stored } = await response.json();
+    expect([response.status, stored]).toEqual([202, false]);
+    expect(await idsUpTo(present, id)).toEqual([cursor, id]);
+
+    const history = await (await fetch(`${scene.stack.edgeUrl}/v1/channels/${channel}/messages`)).json();
+    expect(history.items).toEqual([]);
+
+    const away = await scene.read(`channel=${channel}&channel=chat`, { lastEventId: cursor });
+    const end = await scene.publish('chat', 'end');
+    expect(await idsUpTo(away, end)).toEqual([end]);
+    expect(controlsOf(away.blocks, 'gap')).toEqual([{ channel, after: cursor, oldest: null, reason: 'not-kept' }]);
+    expect(controlsOf(present.blocks, 'gap')).toEqual([]);
+  },
+);

@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startRedis } from '../../dev/redis.ts';
+import { connectDirect } from '../helpers/redis.ts';
+import { controlsOf, messagesOf, type TestStream } from '../helpers/sse.ts';
+import type { Redis } from '../helpers/stack.ts';
+import { idsUpTo, inOrder, useScene } from './scene.ts';
+
+const scene = useScene({ persist: true });
+let dir: string;
+let redis: Redis;
+
+beforeAll(async () => {
+  redis = scene.stack.redis;
+  const direct = await connectDirect(redis.url);
+  [, dir] = (await direct.call('CONFIG', ['GET', 'dir'])) as [string, string];
+  direct.close();
+});
+afterAll(() => redis.kill());
+
+/** SIGKILL, and the same data on the same port. */
+async function restartRedis(): Promise<void> {
+  await redis.kill();
+  redis = await startRedis({ dir, port: redis.port });
+}
+
+async function expectUnbroken(reader: TestStream, published: string[]): Promise<void> {
+  expect(await idsUpTo(reader, published.at(-1)!)).toEqual(published);
+  expect(controlsOf(reader.blocks, 'open')).toHaveLength(1);
+  for (const loss of ['gap', 'reset', 'bye'] as const) expect(controlsOf(reader.blocks, loss)).toEqual([]);
+}
+
+test('readers stay connected while Redis is killed and started, and have everything once, in order', async () => {
+  const readers = [await scene.read('channel=a&channel=b'), await scene.read('pattern=*')];
+  const published = [await scene.publish('a', 'before')];
+  for (let restart = 0; restart < 3; restart++) {
+    await restartRedis();
+    for (const channel of ['a', 'b', 'a']) published.push(await scene.publishSurely(channel, restart));
+  }
+  for (const reader of readers) await expectUnbroken(reader, published);
+});
+
+test('publishers that repeat what was not answered publish each message once across a restart', async () => {
+  const reader = await scene.read('pattern=shop:*');
+  const published: string[] = [];
+  let publishing = true;
+  const publishers = [1, 2, 3, 4].map(async (shop) => {
+    while (publishing) published.push(await scene.publishSurely(`shop:${shop}`, published.length));
+  });
+  for (let restart = 0; restart < 2; restart++) {
+    const before = messagesOf(reader.blocks).length;
+    await reader.until((blocks) => messagesOf(blocks).length > before + 20);
+    await restartRedis();
+    const after = published.length;
+    await expect.poll(() => published.length, { timeout: 10_000 }).toBeGreaterThan(after + 20);
+  }
+  publishing = false;
+  await Promise.all(publishers);
+  await expectUnbroken(reader, inOrder(published));
+});

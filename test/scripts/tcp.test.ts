@@ -1,0 +1,62 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { startRedis } from '../../dev/redis.ts';
+import { locate } from '../../shared/continuity.ts';
+import { parseId } from '../../shared/id.ts';
+import { replay } from '../../shared/scripts/replay.ts';
+import { connectDirect } from '../helpers/redis.ts';
+import { type Bench, channel, rows, send, text } from './bench.ts';
+import { conformance } from './conformance.ts';
+
+const DIGESTS = ['--enable-debug-command', 'local'];
+
+/** `direct` is the adapter itself: the port, and more. */
+async function open(): Promise<Bench> {
+  const dir = await mkdtemp(join(tmpdir(), 'edgewire-scripts-'));
+  const server = await startRedis({ dir, persist: false, args: DIGESTS });
+  const direct = await connectDirect(server.url);
+  return {
+    redis: direct,
+    direct,
+    redisUrl: server.url,
+    async close() {
+      direct.close();
+      await server.kill();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+conformance('scripts over TCP', open);
+
+it('a restart of Redis begins an epoch, remembers where the last one ended, and loses no message', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'edgewire-restart-'));
+  const first = await startRedis({ dir, args: DIGESTS });
+  const before = await connectDirect(first.url);
+  const old = await send(before, 'a', 'before');
+  before.close();
+  await first.stop();
+
+  const second = await startRedis({ dir, args: DIGESTS });
+  const after = await connectDirect(second.url);
+  const young = await send(after, 'a', 'after');
+  expect(young.epoch).not.toBe(old.epoch);
+  expect((await rows(after, 'a')).map(({ position, p, e }) => [position, p, e])).toEqual([
+    [text(old), '0-0', old.epoch],
+    [text(young), text(old), young.epoch],
+  ]);
+  const cursor = parseId(old.id)!;
+  const replayed = await after.run(replay, {
+    channels: [channel('a')],
+    cursorEpoch: cursor.epoch,
+    after: cursor,
+    pageBytes: 1 << 20,
+  });
+  expect(locate(cursor, replayed!.clock)).toEqual({ from: cursor });
+  expect(replayed!.channels[0]!.entries).toHaveLength(1);
+  after.close();
+  await second.kill();
+  await rm(dir, { recursive: true, force: true });
+});
