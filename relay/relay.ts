@@ -32,6 +32,8 @@ const TICK_MS = 1_000;
 export async function startRelay(config: Config, log: Log, parts: AttachParts = attachParts): Promise<Relay> {
   const relayId = randomWord(8);
   const readers = new Set<Reader>();
+  /** Readers whose join broke off when Redis went away: they keep their place, and join again when it answers. */
+  const stranded = new Set<Reader>();
   let draining = false;
   let pulseMs = Date.now();
 
@@ -99,6 +101,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     reader.onClosed = (reason) => {
       metrics.closed.inc({ reason });
       readers.delete(reader);
+      stranded.delete(reader);
       unlisten(reader, tools);
     };
     run(reader, parts.attach(reader, start, tools));
@@ -112,6 +115,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
   }
 
   function rejoinAll(): void {
+    stranded.clear();
     for (const reader of readers) {
       reader.beginJoin(); // at once: nothing may be delivered between here and the join's own first step
       rejoin(reader);
@@ -120,6 +124,10 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
 
   function run(reader: Reader, join: Promise<void>): void {
     join.catch((error: unknown) => {
+      if (error instanceof RedisAway && reader.greeted) {
+        if (reader.state !== 'closed') stranded.add(reader); // it has done nothing wrong, and loses nothing by waiting
+        return;
+      }
       if (!(error instanceof RedisAway)) log.error({ err: error, connectionId: reader.id }, 'a join failed');
       reader.close('redis');
     });
@@ -134,6 +142,10 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
   function tick(): void {
     const watermark: Id | undefined = subscriber.ready && hub.watermark ? parseId(hub.watermark) : undefined;
     for (const reader of readers) reader.tick(watermark, config.heartbeatMs);
+    if (!ready()) return;
+    const waiting = [...stranded];
+    stranded.clear();
+    for (const reader of waiting) rejoin(reader);
   }
 
   const server = createRelayServer({ config, redis, metrics, log, ready, accept, retryMs });

@@ -4,9 +4,9 @@ import { Refusal } from '../shared/errors.ts';
 import { demand, type Grant } from '../shared/grant.ts';
 import { parseId } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
-import type { Start } from './attach.ts';
 import { grantOf, type Head } from './auth.ts';
 import type { Config } from './config.ts';
+import type { Start } from './plan.ts';
 
 /** One subscribe request, understood and authorised. */
 export interface StreamRequest {

@@ -19,19 +19,10 @@ export interface Draft {
 }
 
 /** A message as clients see it. `timestamp` and `expires` are ms of Redis's clock. */
-export interface Message {
+export interface Message extends Omit<Draft, 'json'> {
   id: string;
-  channel: Channel;
-  type: string;
   timestamp: number;
   expires?: number;
-  priority?: Priority;
-  source?: string;
-  key?: string;
-  contentType?: string;
-  replyTo?: Channel;
-  traceparent?: string;
-  meta?: Record<string, string>;
   data: unknown;
 }
 

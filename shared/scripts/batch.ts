@@ -1,7 +1,7 @@
 import type { Channel } from '../channel.ts';
 import { limits } from '../limits.ts';
 import { type RefusedKind, refusedKind, type Script } from '../redis.ts';
-import { append, clock, positions } from './fragments.ts';
+import { append, clock, positions, recorded } from './fragments.ts';
 import type { Idempotency, Outgoing, Seed } from './publish.ts';
 
 export interface BatchArgs {
@@ -27,14 +27,7 @@ export const batch: Script<BatchArgs, BatchReply> = {
 local CLOCK, LAST, INDEX = KEYS[1], KEYS[2], KEYS[3]
 local TAG, SEED, FINGERPRINT, RECORD_MS = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local RECORD = FINGERPRINT ~= '' and KEYS[#KEYS] or nil
-if RECORD then
-  local record = redis.call('GET', RECORD)
-  if record then
-    local asked, answer = string.match(record, '^(%S+) (.+)$')
-    if asked ~= FINGERPRINT then return {'conflict'} end
-    return {'again', answer}
-  end
-end
+${recorded}
 ${positions}
 ${clock}
 ${append}

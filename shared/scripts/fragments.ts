@@ -14,6 +14,20 @@ local function after(a, b)
 end`;
 
 /**
+ * Answers a repeated request from its record. Needs RECORD, the record's key or nil, and FINGERPRINT. A record is
+ * \`<fingerprint> <answer>\`; another fingerprint means that the Idempotency-Key was used for something else.
+ */
+export const recorded = `
+if RECORD then
+  local record = redis.call('GET', RECORD)
+  if record then
+    local asked, answer = string.match(record, '^(%S+) (.+)$')
+    if asked ~= FINGERPRINT then return {'conflict'} end
+    return {'again', answer}
+  end
+end`;
+
+/**
  * Reads the clock and decides the epoch. Needs CLOCK, LAST, SEED. Gives now, tip, epoch, floor and \`settled\`, the clock
  * fields to write with the next HSET (empty when nothing changed).
  *

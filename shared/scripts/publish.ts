@@ -1,7 +1,7 @@
 import type { Channel } from '../channel.ts';
 import { limits } from '../limits.ts';
 import type { Script } from '../redis.ts';
-import { append, clock, positions } from './fragments.ts';
+import { append, clock, positions, recorded } from './fragments.ts';
 
 /** One message as the scripts take it; `shared/message.ts` makes `head` and `body`. */
 export interface Outgoing {
@@ -45,14 +45,7 @@ local CLOCK, LAST, INDEX, STREAM, RECORD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], K
 local TAG, SEED, FINGERPRINT, RECORD_MS = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local message = {stream = STREAM, channel = ARGV[5], head = ARGV[6], body = ARGV[7],
   length = tonumber(ARGV[8]), keep = ARGV[9], ttl = tonumber(ARGV[10])}
-if RECORD then
-  local record = redis.call('GET', RECORD)
-  if record then
-    local asked, answer = string.match(record, '^(%S+) (.+)$')
-    if asked ~= FINGERPRINT then return {'conflict'} end
-    return {'again', answer}
-  end
-end
+${recorded}
 ${positions}
 ${clock}
 ${append}
