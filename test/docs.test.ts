@@ -44,7 +44,11 @@ test('the documents have examples to run, in both languages', () => {
 
 test.concurrent.each(blocks)('$name runs as it stands', async ({ language, script }) => {
   const [command, args] = language === 'sh' ? ['bash', ['-eu', '-c', script]] : ['python3', ['-c', script]];
-  const { stdout } = await promisify(execFile)(command as string, args as string[], { cwd: root, env, timeout: 20_000 });
+  const { stdout } = await promisify(execFile)(command as string, args as string[], {
+    cwd: root,
+    env,
+    timeout: 20_000,
+  });
   if (language === 'python') expect(stdout).toContain(missed);
   if (script.includes('/v1/stream')) expect(stdout).toContain('edgewire.open'); // curl takes a 401 for a success
 });

@@ -12,6 +12,7 @@ export interface World {
   keys: Record<KeyName, string>;
   /** Signed as configured; `header` and `claims` stand over the right ones, undefined removes. */
   token(claims?: object, header?: object): string;
+  pairToken(claims?: object): string;
   forge: Forgery;
   /** The newest ids of `shop:1`, oldest first. */
   ids: string[];
@@ -49,6 +50,8 @@ export interface Forgery {
   ecPublicPem: string;
   ecPrivate: KeyObject;
   strangerPrivate: KeyObject;
+  strangerJwk: object;
+  hashOfRoot: string;
 }
 
 export async function startWorld(options: StackOptions = {}): Promise<World> {
@@ -75,11 +78,14 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
     edgeVars: { ...shared, ...options.edgeVars },
   });
   const redis = await connectDirect(stack.redis.url);
+  const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const forge: Forgery = {
     hs,
     ecPublicPem: ec.publicKey.export({ format: 'pem', type: 'spki' }).toString(),
     ecPrivate: ec.privateKey,
-    strangerPrivate: generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
+    strangerPrivate: stranger.privateKey,
+    strangerJwk: stranger.publicKey.export({ format: 'jwk' }),
+    hashOfRoot: createHash('sha256').update(keys.root).digest('hex'),
   };
   return {
     stack,
@@ -88,6 +94,7 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
     redis,
     keys,
     token: (claims, header) => jwt({ ...header }, { ...claims }, byHmac(hs)),
+    pairToken: (claims) => jwt({ alg: 'ES256', kid: 'pair' }, { ...claims }, byEc(forge.ecPrivate)),
     forge,
     ids: [],
     state: () => stateOf(redis),

@@ -73,7 +73,12 @@ test.concurrent('the npm package eventsource has everything once, in order, afte
     received.push(JSON.parse(data).id === lastEventId ? lastEventId : `${lastEventId} is not its id`);
   });
   try {
-    await expectAllOnce('npm', wire, () => opened, () => received);
+    await expectAllOnce(
+      'npm',
+      wire,
+      () => opened,
+      () => received,
+    );
   } finally {
     source.close();
     await wire.close();

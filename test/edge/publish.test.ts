@@ -141,7 +141,11 @@ describe('a batch', () => {
   });
 
   test('whose answer was lost is published once when it is repeated with its key', async () => {
-    const body = JSON.stringify([{ channel: 'bulk', data: 1 }, { channel: '?', data: 2 }, { channel: 'bulk', data: 3 }]);
+    const body = JSON.stringify([
+      { channel: 'bulk', data: 1 },
+      { channel: '?', data: 2 },
+      { channel: 'bulk', data: 3 },
+    ]);
     const again = (text = body, key = keys.old) => send('/v1/messages', text, { 'Idempotency-Key': 'bulk-1' }, key);
     door.loseNextAnswer();
     expect((await again()).answer.code).toBe('redis_unavailable');

@@ -3,7 +3,7 @@ import { startRedis } from '../../dev/redis.ts';
 import { connectDirect } from '../helpers/redis.ts';
 import { controlsOf, messagesOf, type TestStream } from '../helpers/sse.ts';
 import type { Redis } from '../helpers/stack.ts';
-import { idsUpTo, inOrder, useScene } from './scene.ts';
+import { idsUpTo, inOrder, metric, useScene } from './scene.ts';
 
 const scene = useScene({ persist: true });
 let dir: string;
@@ -37,6 +37,22 @@ test('readers stay connected while Redis is killed and started, and have everyth
     for (const channel of ['a', 'b', 'a']) published.push(await scene.publishSurely(channel, restart));
   }
   for (const reader of readers) await expectUnbroken(reader, published);
+});
+
+test('a subscription that breaks while Redis lives is made whole from history, in place', async () => {
+  const readers = [await scene.read('channel=c'), await scene.read('pattern=*')];
+  const direct = await connectDirect(redis.url);
+  const published: string[] = [];
+  for (let cut = 0; cut < 3; cut++) {
+    for (let i = 0; i < 20; i++) published.push(await direct.publish('c', i));
+    await direct.call('CLIENT', ['KILL', 'TYPE', 'pubsub']);
+    for (let i = 0; i < 20; i++) published.push(await direct.publish('c', i)); // the relay is deaf for some of these
+    await expect.poll(() => metric(scene.stack.relayUrl, 'edgewire_ready')).toBe(1);
+  }
+  published.push(await direct.publish('c', 'end'));
+  direct.close();
+  for (const reader of readers) await expectUnbroken(reader, published);
+  expect(await metric(scene.stack.relayUrl, 'edgewire_restored_total')).toBeGreaterThanOrEqual(3);
 });
 
 test('publishers that repeat what was not answered publish each message once across a restart', async () => {

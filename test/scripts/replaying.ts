@@ -20,7 +20,7 @@ export function replaying(bench: Bench): void {
   it('read page by page is what a full read gives: nothing lost, doubled or turned round', async () => {
     const messages = fc.array(
       fc.record({ name: fc.constantFrom(...NAMES), chars: fc.nat(4_000), kept: fc.boolean() }),
-      { minLength: 1, maxLength: 120 },
+      { minLength: 1, maxLength: 120, size: 'max' },
     );
     const scenario = {
       messages,
@@ -95,6 +95,16 @@ export function replaying(bench: Bench): void {
     ]);
   });
 
+  it('tells, when complete, to what the first message beyond its end links, so that a hole there is seen', async () => {
+    const [a1, a2, b1, a3] = await sendAll(bench.redis, [first, { ...later, length: 0 }, outgoing('b', '1'), later]);
+    const links = (replayed: Replayed) => replayed.channels.map((c) => c.link && text(c.link));
+    expect(links(await expectPage(['a', 'b'], zero, { until: b1! }))).toEqual([text(a2!), undefined]);
+    expect(links(await expectPage(['a'], zero, { until: a1! }))).toEqual([text(a2!)]);
+    expect(links(await expectPage(['a', 'b'], zero, { until: a3! }))).toEqual([undefined, undefined]);
+    const unfinished = await expectPage(['a', 'b'], zero, { until: b1!, pageBytes: 1 });
+    expect([text(unfinished.upto), links(unfinished)]).toEqual([text(a1!), [undefined, undefined]]);
+  });
+
   it('speaks only of channels that were heard after the cursor', async () => {
     const [, b] = await sendAll(bench.redis, [outgoing('a', '1'), outgoing('b', '1'), outgoing('c', '1')]);
     const replayed = await expectPage(['a', 'b', 'c', 'unheard'], b!);
@@ -120,6 +130,10 @@ export function replaying(bench: Bench): void {
     expect((await expectPage(['a'], cursor)).channels[0]).toMatchObject({
       older: true,
       entries: [{ previous: place(text(sent[1]!)) }],
+    });
+    expect((await expectPage(['a'], cursor, { until: sent[1]! })).channels[0]).toMatchObject({
+      older: true,
+      entries: [],
     });
     await bench.direct.call('XTRIM', [bench.direct.keys.stream(channel('a')), 'MAXLEN', '1']);
     expect((await expectPage(['a'], cursor)).channels[0]).toMatchObject({

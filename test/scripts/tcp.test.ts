@@ -1,13 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../../dev/redis.ts';
 import { locate } from '../../shared/continuity.ts';
 import { parseId } from '../../shared/id.ts';
 import { replay } from '../../shared/scripts/replay.ts';
 import { connectDirect } from '../helpers/redis.ts';
-import { type Bench, channel, rows, send, text } from './bench.ts';
+import { type Bench, channel, passed, rows, send, text } from './bench.ts';
 import { conformance } from './conformance.ts';
 
 const DIGESTS = ['--enable-debug-command', 'local'];
@@ -33,14 +33,19 @@ conformance('scripts over TCP', open);
 
 it('a restart of Redis begins an epoch, remembers where the last one ended, and loses no message', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'edgewire-restart-'));
+  onTestFinished(() => rm(dir, { recursive: true, force: true }));
   const first = await startRedis({ dir, args: DIGESTS });
+  onTestFinished(() => first.kill());
   const before = await connectDirect(first.url);
   const old = await send(before, 'a', 'before');
   before.close();
   await first.stop();
 
   const second = await startRedis({ dir, args: DIGESTS });
+  onTestFinished(() => second.kill());
   const after = await connectDirect(second.url);
+  onTestFinished(() => after.close());
+  await passed(after, old.ms + 100); // the server is looked at every 100 ms; this one can be back sooner
   const young = await send(after, 'a', 'after');
   expect(young.epoch).not.toBe(old.epoch);
   expect((await rows(after, 'a')).map(({ position, p, e }) => [position, p, e])).toEqual([
@@ -56,7 +61,4 @@ it('a restart of Redis begins an epoch, remembers where the last one ended, and 
   });
   expect(locate(cursor, replayed!.clock)).toEqual({ from: cursor });
   expect(replayed!.channels[0]!.entries).toHaveLength(1);
-  after.close();
-  await second.kill();
-  await rm(dir, { recursive: true, force: true });
 });

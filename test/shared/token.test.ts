@@ -7,6 +7,8 @@ import { signToken, type TokenClaims, type TokenKey, type TokenSettings, verifyT
 
 const NOW_MS = 1_795_147_200_000;
 const NOW_S = NOW_MS / 1000;
+/** By so much clocks may differ. */
+const SKEW_MS = 5_000;
 const SECRET = Buffer.alloc(32, 7);
 
 const ec = await generateKeyPair('ES256', { extractable: true });
@@ -66,7 +68,7 @@ describe('a good token', () => {
     expect(await verify(token, own)).toEqual({
       kind: 'token',
       principal: 'ada',
-      expiresMs,
+      expiresMs: expiresMs + SKEW_MS,
       scopes: [
         { actions: ['read'], patterns: ['notify:user:ada', 'room:*'] },
         { actions: ['publish'], patterns: ['room:1'] },
@@ -102,6 +104,12 @@ describe('a good token', () => {
   it('is forgiven five seconds of clock difference', async () => {
     expect(await verify(signed({ ...good, exp: NOW_S - 4 }))).toBeDefined();
     expect(await verify(signed({ ...good, nbf: NOW_S + 4 }))).toBeDefined();
+  });
+
+  it('says as the end of its grant the first moment at which it is refused', async () => {
+    const { expiresMs } = (await verify(signed(good)))!;
+    expect(await verifyToken(signed(good), settings, expiresMs! - 1)).toBeDefined();
+    expect(await verifyToken(signed(good), settings, expiresMs!)).toBeUndefined();
   });
 
   it('lives no longer than the limit, whatever was asked for', async () => {
@@ -228,7 +236,7 @@ describe('a token is refused with', () => {
   });
 
   it('nothing but the faults above: what they were made from is admitted', async () => {
-    expect(await verify(signed(good))).toMatchObject({ principal: 'ada', expiresMs: NOW_MS + 600_000 });
+    expect(await verify(signed(good))).toMatchObject({ principal: 'ada', expiresMs: NOW_MS + 600_000 + SKEW_MS });
   });
 
   it.each(['channels', 'patterns', 'publish'])(
