@@ -41,7 +41,8 @@ function kindOf(essence: string): BodyKind['kind'] {
 
 /**
  * The body's bytes, at most `bytesMax`: by its announced length before a byte is read, and by count while reading, as
- * chunked bodies announce none. Throws body_too_large, and content_type_unsupported for a compressed body.
+ * chunked bodies announce none. Throws body_too_large, content_type_unsupported for a compressed body, and body_invalid
+ * for one that breaks off: its sender has gone, which is no fault of ours.
  */
 export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array> {
   const encoding = request.headers.get('Content-Encoding')?.trim().toLowerCase() || 'identity';
@@ -50,10 +51,14 @@ export async function readBody(request: Request, bytesMax: number): Promise<Uint
   if (Number(request.headers.get('Content-Length')) > bytesMax) throw tooLarge;
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-    size += chunk.length;
-    if (size > bytesMax) throw tooLarge; // leaving the loop cancels the stream
-    chunks.push(chunk);
+  try {
+    for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+      size += chunk.length;
+      if (size > bytesMax) throw tooLarge; // leaving the loop cancels the stream
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw error === tooLarge ? tooLarge : new Refusal('body_invalid', 'The body broke off. Send all of it.');
   }
   return joined(chunks);
 }

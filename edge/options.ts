@@ -26,9 +26,7 @@ export function readOptions(c: EdgeContext): Said {
     if (!isOption(name)) throw new Refusal('header_invalid', `${headersRule} Remove any other.`);
     headers.set(name, checked(name, percentDecoded(name, text), headerName(nameable(name)), 'header_invalid'));
   });
-  const said = merged(headers, query, 'query_invalid');
-  if (metaOf(said).length > limits.metaEntriesMax) throw new Refusal('header_invalid', metaSizeRule);
-  return said;
+  return merged(headers, query, 'query_invalid');
 }
 
 /** For routes that take options elsewhere: throws when a header or query parameter would be ignored. */
@@ -50,14 +48,16 @@ export function readTraceparent(c: EdgeContext): string | undefined {
   return result.data;
 }
 
-/** Both. What stands in both must be equal: neither place is the stronger, so a difference is a mistake. */
+/** Both. What stands in both must be equal: neither place is the stronger, so a difference is a mistake. Throws for too much meta, too. */
 export function merged(a: Said, b: Said, code: 'header_invalid' | 'query_invalid'): Said {
   for (const [name, value] of b) {
     if (a.has(name) && a.get(name) !== value) {
       throw new Refusal(code, `${nameable(name)} is given twice with different values. Give it once.`);
     }
   }
-  return new Map([...a, ...b]);
+  const both = new Map([...a, ...b]);
+  if (metaOf(both).length > limits.metaEntriesMax) throw new Refusal('header_invalid', metaSizeRule);
+  return both;
 }
 
 /** The meta entries of what was said. */
@@ -80,7 +80,7 @@ function checked(name: string, text: string, place: string, code: 'header_invali
 /** Header values are ASCII; free text carries the rest percent-encoded as UTF-8, and so `%` as `%25`. */
 function percentDecoded(name: string, text: string): string {
   if (!/^[\x20-\x7e]*$/.test(text)) {
-    throw new Refusal('header_invalid', 'Percent-encode anything but ASCII in headers, as UTF-8: %C3%BC.');
+    throw new Refusal('header_invalid', 'Percent-encode anything but printable ASCII in headers, as UTF-8: %C3%BC.');
   }
   if (!name.startsWith('meta-') && name !== 'key' && name !== 'source') return text;
   try {

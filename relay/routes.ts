@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Hono } from 'hono';
 import { Refusal } from '../shared/errors.ts';
 import { allowedOrigin, COOKIE, corsHeaders, grantOf, type Head } from './auth.ts';
-import type { Config } from './config.ts';
+import { type Config, isLoopback } from './config.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { describeRelay } from './openapi.ts';
@@ -65,16 +65,19 @@ export function createRoutes(tools: RouteTools): Hono {
   const served: Record<string, string> = {
     '/v1/stream': 'GET',
     '/v1/session': 'POST, DELETE',
-    '/healthz': 'GET',
-    '/readyz': 'GET',
-    '/metrics': 'GET',
-    '/openapi.json': 'GET',
+    '/healthz': 'GET, HEAD',
+    '/readyz': 'GET, HEAD',
+    '/metrics': 'GET, HEAD',
+    '/openapi.json': 'GET, HEAD',
+    ...(config.console && { '/console': 'GET, HEAD' }),
   };
   app.notFound((c) => {
     const allow = served[c.req.path];
-    const refusal = allow
-      ? new Refusal('method_not_allowed', `Use ${allow}.`, { headers: { Allow: allow } })
-      : new Refusal('route_unknown', 'See /openapi.json for what is served here; publishing is at the edge.');
+    // A method that is served comes here by another way of writing its path, which only a URL parser makes the same.
+    const refusal =
+      allow && !allow.split(', ').includes(c.req.method)
+        ? new Refusal('method_not_allowed', `Use ${allow}.`, { headers: { Allow: allow } })
+        : new Refusal('route_unknown', 'See /openapi.json for what is served here; publishing is at the edge.');
     return problem(refusal);
   });
   app.onError((error) => problem(error));
@@ -92,11 +95,16 @@ function honoHead(req: { url: string; header(name: string): string | undefined }
   return { target: req.url, header: (name) => req.header(name) };
 }
 
-/** One page without foreign assets; a nonce per answer, so that nothing injected into it would run. */
+/**
+ * One page without foreign assets; a nonce per answer, so that nothing injected into it would run. The key stands in it only
+ * for a Host of this machine: a foreign page may have its own name lead here (DNS rebinding) and read what it is given.
+ */
 function serveConsole(app: Hono, { edgeUrl, publishKey }: NonNullable<Config['console']>): void {
   const page = readFileSync(new URL('./console.html', import.meta.url), 'utf8');
-  const settings = JSON.stringify({ edgeUrl, publishKey: publishKey ?? null }).replaceAll('<', '\\u003c');
   app.get('/console', (c) => {
+    const isOurs = isLoopback(new URL(c.req.url).hostname.replace(/^\[|\]$/g, ''));
+    const key = (isOurs && publishKey) || null;
+    const settings = JSON.stringify({ edgeUrl, publishKey: key }).replaceAll('<', '\\u003c');
     const nonce = randomBytes(16).toString('base64');
     const html = page.replaceAll('__NONCE__', nonce).replace('/*CONFIG*/null', () => settings);
     return c.html(html, 200, {

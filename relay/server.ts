@@ -16,7 +16,10 @@ export interface ServerTools extends RouteTools {
 
 /** All HTTP of the relay: streams on the bare response, everything else through Hono. Does not listen yet. */
 export function createRelayServer(tools: ServerTools): Server {
-  const app = getRequestListener(createRoutes(tools).fetch, { overrideGlobalObjects: false });
+  const app = getRequestListener(createRoutes(tools).fetch, {
+    overrideGlobalObjects: false,
+    hostname: 'relay', // for HTTP/1.0 without Host, in which load balancers ask for /healthz
+  });
   const server = createServer({ maxHeaderSize: limits.requestHeadBytesMax, requestTimeout: 30_000 }, (req, res) => {
     const path = req.url?.split('?', 1)[0];
     if (path === STREAM_PATH && req.method === 'GET') void serveStream(req, res, tools);
