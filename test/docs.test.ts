@@ -3,9 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { root } from '../dev/find.mjs';
 import { post } from './helpers/publish.ts';
 import { type Stack, startStack } from './helpers/stack.ts';
+
+const root = new URL('..', import.meta.url).pathname;
 
 /** What readers copy must run as it stands: each block that is fenced as `sh test` or `python test`. */
 const files = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].filter((name) =>

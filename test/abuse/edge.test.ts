@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Channel } from '../../shared/channel.ts';
+import { probe } from '../../shared/scripts/clock.ts';
 import { type Asked, keptAlive, send, sendBytes, wire } from './http.ts';
 import { expectProblem } from './oracle.ts';
 import { anonymity, authentication, grants, origins } from './tables/access.ts';
@@ -72,6 +74,28 @@ describe.each(Object.entries(tables))('%s', (_, table) => {
   });
 });
 
+test('what the rows compare sees every write, and nothing in a relay looking at the clock', async () => {
+  const { redis } = world;
+  let before = await world.state();
+  await redis.run(probe, { seed: 'seedseed00' });
+  await redis.call('HSET', [redis.keys.clock, 'c', '1']);
+  expect(await world.state()).toEqual(before);
+  const writes: (() => Promise<unknown>)[] = [
+    () => redis.publish('shop:1', 1),
+    () => redis.publish('shop:1', 1, { length: 0 }),
+    () => redis.call('PEXPIRE', [redis.keys.stream('shop:1' as Channel), '7200000']),
+    () => redis.call('SET', [redis.keys.idempotency('1'.repeat(64)), '']),
+    () => redis.call('HSET', [redis.keys.clock, 'floor', '0-1']),
+    () => redis.call('HDEL', [redis.keys.clock, 'floor']),
+  ];
+  for (const write of writes) {
+    await write();
+    const after = await world.state();
+    expect(after).not.toEqual(before);
+    before = after;
+  }
+});
+
 test('the names of no two rows are the same, so that a red one can be found', () => {
   for (const table of Object.values(tables)) {
     const whats = table.map((row) => row.what);
@@ -112,24 +136,26 @@ describe('items of a batch are refused by themselves', () => {
 
   test('all of them at once, among good ones: each at its own place, and only the good ones in Redis', async () => {
     const items = faults.flatMap(([, wrong], i) => (i === 14 ? [] : [wrong, item({ data: i })]));
-    const before = await world.redis.call('XLEN', [world.redis.keys.stream('shop:1' as never)]);
+    const before = await world.redis.call('XLEN', [world.redis.keys.stream('shop:1' as Channel)]);
     const Authorization = `Bearer ${world.keys.publisher}`;
     const { results } = JSON.parse((await ask(batch(JSON.stringify(items), { Authorization }))).body);
     expect(results.map((result: object) => 'problem' in result)).toEqual(items.map((_, i) => i % 2 === 0));
-    const after = await world.redis.call('XLEN', [world.redis.keys.stream('shop:1' as never)]);
+    const after = await world.redis.call('XLEN', [world.redis.keys.stream('shop:1' as Channel)]);
     expect(Number(after) - Number(before)).toBe(items.length / 2);
-  });
-
-  test('nobody publishes nothing', async () => {
-    const before = await world.state();
-    const answer = await ask(batch('[{"channel":"open:1","data":1}]', { Authorization: '' }));
-    expect(JSON.parse(answer.body).results).toMatchObject([{ problem: { status: 401, code: 'credential_missing' } }]);
-    expect(await world.state()).toEqual(before);
   });
 });
 
 describe('what is unusual and right is taken', () => {
-  const names = ['__proto__', 'constructor', '...', '~7Bew~7D', 'x'.repeat(64), Array(16).fill('a').join(':'), Array(4).fill('x'.repeat(63)).join(':'), 'A-Z.a_z~0'];
+  const names = [
+    '__proto__',
+    'constructor',
+    '...',
+    '~7Bew~7D',
+    'x'.repeat(64),
+    Array(16).fill('a').join(':'),
+    Array(4).fill('x'.repeat(63)).join(':'),
+    'A-Z.a_z~0',
+  ];
   test.each(names)('the channel %s', async (channel) => {
     const answer = await ask(publish({ path: `/v1/channels/${channel}/messages` }));
     expect(answer.status).toBe(201);
@@ -138,7 +164,17 @@ describe('what is unusual and right is taken', () => {
     expect(JSON.parse((await ask({ path: answer.headers.location! })).body)).toMatchObject({ id, channel, data: 1 });
   });
 
-  const data = ['{"__proto__":{"x":1},"constructor":2}', '{"a":1,"a":2}', '12345678901234567890', '1.0', '"\\u0000\\u2028\\ud83d\\ude00\\r\\n"', '"\u2028\u2029\u0085"', '[[],{}]', `${'['.repeat(64)}${']'.repeat(64)}`, '"\\\\ud800"'];
+  const data = [
+    '{"__proto__":{"x":1},"constructor":2}',
+    '{"a":1,"a":2}',
+    '12345678901234567890',
+    '1.0',
+    '"\\u0000\\u2028\\ud83d\\ude00\\r\\n"',
+    '"\u2028\u2029\u0085"',
+    '[[],{}]',
+    `${'['.repeat(64)}${']'.repeat(64)}`,
+    '"\\\\ud800"',
+  ];
   test.each(data)('the data %s, to the letter and on one line', async (body) => {
     const answer = await ask(publish({ body }));
     expect(answer.status).toBe(201);
@@ -150,7 +186,10 @@ describe('what is unusual and right is taken', () => {
   test.each([
     ['JSON', () => publish({ body: sized.json(256 << 10) })],
     ['text', () => publish({ headers: { 'Content-Type': 'text/plain' }, body: sized.text(256 << 10) })],
-    ['a form', () => publish({ headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: sized.form(256 << 10) })],
+    [
+      'a form',
+      () => publish({ headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: sized.form(256 << 10) }),
+    ],
     ['bytes', () => publish({ headers: { 'Content-Type': 'image/png' }, body: new Uint8Array(256 << 10) })],
     ['an envelope', () => publish({ headers: enveloped, body: sized.envelope(256 << 10) })],
     ['JSON in chunks', () => publish({ body: sized.json(256 << 10), chunked: true })],
@@ -174,10 +213,13 @@ describe('what is unusual and right is taken', () => {
     }
   });
 
-  test.each(['localhost', '127.0.0.1', '[::1]', 'localhost:1234', 'LOCALHOST'])('a development key towards %s', async (Host) => {
-    const Authorization = `Bearer ${world.keys.dev}`;
-    expect((await ask(publish({ headers: { Authorization, Host } }))).status).toBe(201);
-  });
+  test.each(['localhost', '127.0.0.1', '[::1]', 'localhost:1234', 'LOCALHOST'])(
+    'a development key towards %s',
+    async (Host) => {
+      const Authorization = `Bearer ${world.keys.dev}`;
+      expect((await ask(publish({ headers: { Authorization, Host } }))).status).toBe(201);
+    },
+  );
 
   test('either kind of token, for what it grants', async () => {
     const claims = { channels: ['shop:1'], publish: ['shop:*'] };
@@ -188,25 +230,47 @@ describe('what is unusual and right is taken', () => {
     }
   });
 
+  test('a slash at the end of a path, which asks for what the path without it does', async () => {
+    expect((await ask(history('/?limit=1'))).status).toBe(200);
+    expectProblem(await ask({ ...history('/'), headers: { Authorization: '' } }), 'credential_missing');
+    expectProblem(await ask(publish({ path: '/v1/channels/a%20b/messages/' })), 'channel_invalid');
+  });
+
   test('meta names as on an object, in envelope and headers', async () => {
-    const { headers } = await ask(publish({ headers: { ...enveloped, 'Edgewire-Meta-B': '%C3%BC' }, body: '{"data":1,"meta":{"constructor":"x"}}' }));
+    const { headers } = await ask(
+      publish({
+        headers: { ...enveloped, 'Edgewire-Meta-B': '%C3%BC' },
+        body: '{"data":1,"meta":{"constructor":"x"}}',
+      }),
+    );
     expect(JSON.parse((await ask({ path: headers.location! })).body).meta).toEqual({ constructor: 'x', b: 'ü' });
   });
 });
 
 describe('an Idempotency-Key', () => {
-  const once = (body: string, more: Record<string, string> = {}) => publish({ body, headers: { 'Idempotency-Key': 'k1', ...more } });
+  const once = (body: string, more: Record<string, string> = {}) =>
+    publish({ body, headers: { 'Idempotency-Key': 'k1', ...more } });
   test('used for another body, channel or option is a conflict that leaves nothing', async () => {
     const first = await ask(once('1'));
     expect(first.status).toBe(201);
     const before = await world.state();
-    const others = [once('2'), once('1', { 'Edgewire-Type': 'b' }), { ...once('1'), path: '/v1/channels/shop:2/messages' }, once('1', { 'Content-Type': 'text/plain' }), batch('[{"channel":"shop:1","data":1}]', { 'Idempotency-Key': 'k1' })];
+    const others = [
+      once('2'),
+      once('1', { 'Edgewire-Type': 'b' }),
+      { ...once('1'), path: '/v1/channels/shop:2/messages' },
+      once('1', { 'Content-Type': 'text/plain' }),
+      batch('[{"channel":"shop:1","data":1}]', { 'Idempotency-Key': 'k1' }),
+    ];
     for (const other of others) {
       const { detail } = expectProblem(await ask(other), 'idempotency_conflict');
       expect(detail).toMatch(/^Another request used this Idempotency-Key within 24 hours\. Draw a new key, or repeat/);
     }
     const again = await ask(once('1', { 'Idempotency-Key': '"k1"' }));
-    expect({ ...again, headers: again.headers['idempotent-replayed'] }).toEqual({ status: 200, headers: 'true', body: first.body });
+    expect({ ...again, headers: again.headers['idempotent-replayed'] }).toEqual({
+      status: 200,
+      headers: 'true',
+      body: first.body,
+    });
     expect(await world.state()).toEqual(before);
   });
 });
@@ -214,7 +278,12 @@ describe('an Idempotency-Key', () => {
 describe('a page of an allowed origin', () => {
   test('gets a preflight with exactly what it may send', async () => {
     const asked = 'authorization, content-type,idempotency-key, x-evil, edgewire-type, cookie, edgewire-meta-a, host';
-    const headers = { Authorization: '', Origin: origin, 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': asked };
+    const headers = {
+      Authorization: '',
+      Origin: origin,
+      'Access-Control-Request-Method': 'POST',
+      'Access-Control-Request-Headers': asked,
+    };
     const answer = await ask({ method: 'OPTIONS', path: '/v1/messages', headers });
     expect(answer.status).toBe(204);
     expect(cors(answer.headers)).toEqual({
@@ -237,18 +306,28 @@ describe('a page of an allowed origin', () => {
     expect(cors(other.headers)).toEqual({});
   });
 
-  const cors = (headers: Record<string, string>) => Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith('access-control')));
+  const cors = (headers: Record<string, string>) =>
+    Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith('access-control')));
 });
 
 test('HEAD is refused as GET is, without a body', async () => {
-  for (const [path, status] of [['/v1/channels/a%20b/messages', 400], ['/v1/nothing', 404], ['/v1/messages', 405]] as const) {
+  for (const [path, status] of [
+    ['/v1/channels/a%20b/messages', 400],
+    ['/v1/nothing', 404],
+    ['/v1/messages', 405],
+  ] as const) {
     const answer = await ask({ method: 'HEAD', path });
-    expect([answer.status, answer.body, answer.headers['content-type']]).toEqual([status, '', 'application/problem+json']);
+    expect([answer.status, answer.body, answer.headers['content-type']]).toEqual([
+      status,
+      '',
+      'application/problem+json',
+    ]);
   }
 });
 
 describe('what no HTTP client sends', () => {
-  const raw = (asked: Asked, more?: object) => sendBytes(world.edge, wire(authorised(asked)), { quietMs: 1_000, ...more });
+  const raw = (asked: Asked, more?: object) =>
+    sendBytes(world.edge, wire(authorised(asked)), { quietMs: 1_000, ...more });
   const lines: [what: string, asked: Asked][] = [
     ['a CR in an option', publish({ headers: { 'Edgewire-Key': 'a\rb' } })],
     ['an LF in an option', publish({ headers: { 'Edgewire-Key': 'a\nb' } })],
@@ -267,14 +346,19 @@ describe('what no HTTP client sends', () => {
     ['two lengths', publish({ headers: { 'Content-Length': ['1', '2'] } })],
     ['a method that is none', { ...publish(), method: 'FOO' }],
     ['a method with a line break', { ...publish(), method: 'PO\nST' }],
-    ['a chunk with a size that is none', publish({ headers: { 'Transfer-Encoding': 'chunked', 'Content-Length': [] }, body: 'zz\r\n1\r\n0\r\n\r\n' })],
+    ['a Host that is none', publish({ headers: { Host: 'a b%0D%0A' } })],
+    [
+      'a chunk with a size that is none',
+      publish({ headers: { 'Transfer-Encoding': 'chunked', 'Content-Length': [] }, body: 'zz\r\n1\r\n0\r\n\r\n' }),
+    ],
   ];
 
   test.each(lines)('%s is refused by the parser below us, and nothing is published', async (_, asked) => {
     const before = await world.state();
     const [answer] = await raw(asked);
-    // What workerd's parser says: 400, or 501 for a method it does not know. None of it has come to the Worker.
-    expect([undefined, 400, 501]).toContain(answer?.status);
+    // What workerd's parser says: 400, or 501 for a method it does not know; 500 is said by the proxy of `wrangler dev`,
+    // of hosts that are none and bodies that break off. None of it has been answered by the Worker.
+    expect([undefined, 400, 500, 501]).toContain(answer?.status);
     expect(answer?.headers['edgewire-request-id']).toBeUndefined();
     expect(await world.state()).toEqual(before);
   });
@@ -303,9 +387,16 @@ describe('what no HTTP client sends', () => {
   });
 
   test('two requests on one connection, the first wrong: the second is answered by itself', async () => {
-    const open = (asked: Asked) => wire(authorised(asked)).toString().replace('Connection: close', 'Connection: keep-alive');
-    const bytes = open(publish({ path: '/v1/channels/a%20b/messages' })) + wire(authorised(history('?limit=1'))).toString();
+    const open = (asked: Asked) =>
+      wire(authorised(asked)).toString().replace('Connection: close', 'Connection: keep-alive');
+    const bytes =
+      open(publish({ path: '/v1/channels/a%20b/messages' })) + wire(authorised(history('?limit=1'))).toString();
     const answers = await sendBytes(world.edge, bytes, { count: 2 });
     expect(answers.map((answer) => answer.status)).toEqual([400, 200]);
   });
+});
+
+test('none of it was a fault of ours: what a sender breaks off is not logged as one', () => {
+  expect(world.stack.edge!.output()).not.toMatch(/"code":"internal"/);
+  expect(world.stack.relay.output()).not.toMatch(/"level":50/);
 });

@@ -130,7 +130,8 @@ export function byHmac(secret: string, { raw = false } = {}) {
 }
 
 export function byEc(key: KeyObject) {
-  return (input: string) => sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url');
+  return (input: string) =>
+    sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url');
 }
 
 /** Some history, so that what must stay is there: kept, not kept, an Idempotency-Key's record, a second channel. */

@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { EventSource } from 'eventsource';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { root } from '../../dev/find.mjs';
 import { connectDirect, type Direct } from '../helpers/redis.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { layWire, type Wire } from './wire.ts';
+
+const root = new URL('../..', import.meta.url).pathname;
 
 /** Clients that are not ours: each reads a channel and a pattern, is cut off, and comes back by itself or by hand. */
 

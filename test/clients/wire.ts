@@ -1,9 +1,13 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** A line between a client and the relay that can be cut: bytes pass as they are. */
+/** A way from one program to another that can be cut: bytes pass as they are. */
 export interface Wire {
   readonly url: string;
+  /** Where it leads: any URL with a host and a port. */
+  target: string;
+  /** While it is false whoever comes is turned away. */
+  open: boolean;
   /** Requests so far: the first and each return. */
   readonly connections: number;
   /** Ends every connection at once, as a lost network would. */
@@ -11,13 +15,14 @@ export interface Wire {
   close(): Promise<void>;
 }
 
-export async function layWire(to: string): Promise<Wire> {
-  const target = new URL(to);
+export async function layWire(target: string): Promise<Wire> {
   const sockets = new Set<Socket>();
   let connections = 0;
   const server = createServer((near) => {
     connections++;
-    const far = connect(Number(target.port), target.hostname);
+    if (!wire.open) return near.resetAndDestroy();
+    const { port, hostname } = new URL(wire.target);
+    const far = connect(Number(port), hostname);
     for (const [socket, other] of [
       [near, far],
       [far, near],
@@ -36,7 +41,9 @@ export async function layWire(to: string): Promise<Wire> {
   const cut = () => {
     for (const socket of [...sockets]) socket.resetAndDestroy();
   };
-  return {
+  const wire: Wire = {
+    target,
+    open: true,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     get connections() {
       return connections;
@@ -49,4 +56,5 @@ export async function layWire(to: string): Promise<Wire> {
       await closed;
     },
   };
+  return wire;
 }

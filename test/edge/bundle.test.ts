@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { root } from '../../dev/find.mjs';
+
+const root = new URL('../..', import.meta.url).pathname;
 
 const bundleBytesMax = 60_000;
 

@@ -1,17 +1,25 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { startRedis } from '../../dev/redis.ts';
+import { layWire, type Wire } from '../clients/wire.ts';
 import { post } from '../helpers/publish.ts';
 import { connectDirect, type Direct } from '../helpers/redis.ts';
 import { openStream } from '../helpers/sse.ts';
 import { type Redis, type Stack, startStack } from '../helpers/stack.ts';
 
+let wire: Wire; // between the relay and Redis
 let stack: Stack;
 let redis: Redis;
 let dir: string;
 
 beforeAll(async () => {
-  stack = await startStack({ edge: true, persist: true });
+  wire = await layWire('redis://nowhere:1');
+  wire.open = false;
+  const relayEnv = { REDIS_URL: wire.url.replace('http', 'redis') };
+  stack = await startStack({ edge: true, persist: true, relayEnv });
   redis = stack.redis;
+  wire.target = redis.url;
+  wire.open = true;
+  await ready();
   await direct(async (commands) => {
     [, dir] = (await commands.call('CONFIG', ['GET', 'dir'])) as [string, string];
   });
@@ -19,6 +27,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await redis.kill();
   await stack.stop();
+  await wire.close();
 });
 
 async function direct<T>(work: (commands: Direct) => Promise<T>): Promise<T> {
@@ -52,7 +61,7 @@ async function history(): Promise<{ id: string; data: unknown }[]> {
 }
 
 async function ready(): Promise<void> {
-  await expect.poll(async () => (await fetch(`${stack.relayUrl}/readyz`)).status, { timeout: 15_000 }).toBe(200);
+  await vi.waitUntil(async () => (await fetch(`${stack.relayUrl}/readyz`)).ok, { timeout: 15_000, interval: 10 });
 }
 
 test('while Redis is gone every publish is 503, and none of them appears when it is back', async () => {
@@ -77,6 +86,17 @@ test('while Redis is gone every publish is 503, and none of them appears when it
   const heard = reader.blocks.filter((block) => block.id && block.data).map((block) => block.id);
   expect(heard).toEqual([before.id, id]);
   reader.cut();
+});
+
+test('while nothing leads to Redis every publish is 503, and nothing is made up for when something does', async () => {
+  const kept = await history();
+  wire.open = false;
+  wire.cut();
+  await Promise.all([expectAway(single('"lost"')), expectAway(batch('"lost"'))]);
+  wire.open = true;
+  await ready();
+  const { id } = await (await single('"after"')).json(); // whatever had waited would have come before it
+  expect((await history()).slice(kept.length)).toMatchObject([{ id, data: 'after' }]);
 });
 
 test('while Redis hangs every publish is 503 of unknown outcome, and a repetition with its key is one message', async () => {

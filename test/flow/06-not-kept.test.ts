@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { post } from '../helpers/publish.ts';
 import { controlsOf } from '../helpers/sse.ts';
-import { idsUpTo, useScene } from './scene.ts';
+import { idsOf, idsUpTo, useScene } from './scene.ts';
 
 const scene = useScene({ retention: 'pointer:*=none' });
 
@@ -28,3 +28,15 @@ test.each([
     expect(controlsOf(present.blocks, 'gap')).toEqual([]);
   },
 );
+
+test('what is missing between two kept messages is told before the second of them', async () => {
+  const first = await scene.publish('mixed', 1);
+  await scene.publish('mixed', 2, { 'Edgewire-Store': 'no' });
+  const third = await scene.publish('mixed', 3);
+  const away = await scene.read('channel=mixed', { lastEventId: first });
+  expect(idsOf(away)).toEqual([third]);
+  const [gap] = controlsOf(away.blocks, 'gap');
+  expect(gap).toEqual({ channel: 'mixed', after: first, oldest: third, reason: 'not-kept' });
+  const order = away.blocks.map((block) => block.event ?? (block.data ? block.id : undefined));
+  expect(order.indexOf('edgewire.gap')).toBeLessThan(order.indexOf(third));
+});

@@ -29,16 +29,18 @@ test('a reader that does not read costs the relay little, hurts nobody, and has 
   const deaf = await deafReader('/v1/stream?channel=flood');
   await expect.poll(() => metric(relayUrl, 'edgewire_readers')).toBe(readers + 1);
   const awake = await scene.read('channel=flood');
-  const residentBefore = await metric(relayUrl, 'process_resident_memory_bytes');
 
   const text = 'x'.repeat(100_000);
   const published = [await scene.publish('flood', 'begin')];
   for (let i = 0; i < 50; i++) published.push(await scene.publish('flood', text)); // 5 MB by the front door
-  for (let i = 0; i < 1_000; i++) published.push(await redis.publish('flood', text)); // 100 MB by a shorter way
+  for (let i = 0; i < 20; i++) {
+    const some = Array.from({ length: 50 }, () => redis.publish('flood', text));
+    published.push(...(await Promise.all(some))); // 100 MB by a shorter way, well before the relay gives a deaf reader up
+  }
   expect(await idsUpTo(awake, published.at(-1)!)).toEqual(published);
   expect(await metric(relayUrl, 'edgewire_slow_total')).toBeGreaterThan(0);
-  const resident = (await metric(relayUrl, 'process_resident_memory_bytes')) - residentBefore;
-  expect(resident).toBeLessThan(80e6); // 45 MB measured, of which little is ours; 146 MB with an outbox without a bound
+  // Where frames lie. 10 to 50 MB measured, most of it garbage; 130 MB with an outbox without a bound, garbage or not.
+  await expect.poll(() => metric(relayUrl, 'nodejs_external_memory_bytes'), { timeout: 4_000 }).toBeLessThan(70e6);
 
   const end = await scene.publish('flood', 'end');
   const received: string[] = [];

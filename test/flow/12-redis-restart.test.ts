@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startRedis } from '../../dev/redis.ts';
 import { connectDirect } from '../helpers/redis.ts';
-import { controlsOf, messagesOf, type TestStream } from '../helpers/sse.ts';
+import { controlsOf, messagesOf, openStream, type TestStream } from '../helpers/sse.ts';
 import type { Redis } from '../helpers/stack.ts';
 import { idsUpTo, inOrder, metric, useScene } from './scene.ts';
 
@@ -53,6 +53,19 @@ test('a subscription that breaks while Redis lives is made whole from history, i
   direct.close();
   for (const reader of readers) await expectUnbroken(reader, published);
   expect(await metric(scene.stack.relayUrl, 'edgewire_restored_total')).toBeGreaterThanOrEqual(3);
+});
+
+test('a replay that breaks off with the connection to Redis goes on where it stood', async () => {
+  const direct = await connectDirect(redis.url);
+  const text = 'x'.repeat(100_000);
+  const published: string[] = [];
+  for (let i = 0; i < 200; i++) published.push(await direct.publish('long', text));
+  const reader = await openStream(`${scene.stack.relayUrl}/v1/stream?channel=long&since=1h`);
+  await reader.until((blocks) => blocks.length > 5);
+  await direct.call('CLIENT', ['KILL', 'TYPE', 'normal']); // all but the one that asks
+  direct.close();
+  await expectUnbroken(reader, published);
+  reader.cut();
 });
 
 test('publishers that repeat what was not answered publish each message once across a restart', async () => {

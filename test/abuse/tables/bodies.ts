@@ -27,32 +27,55 @@ export const contentTypes: Row[] = [
   ),
   ...rows(
     unsupported(/^Encode text as UTF-8 and say charset=utf-8, or nothing/),
-    ['application/json; charset=latin1', 'text/plain; charset=iso-8859-1', 'text/plain;charset="windows-1252"', 'application/json; CHARSET=UTF-16', 'application/vnd.edgewire+json; charset=utf-7', 'application/x-www-form-urlencoded; charset=big5']
-      .map((type) => [`the content type ${type}`, typed(type)]),
+    [
+      'application/json; charset=latin1',
+      'text/plain; charset=iso-8859-1',
+      'text/plain;charset="windows-1252"',
+      'application/json; CHARSET=UTF-16',
+      'application/vnd.edgewire+json; charset=utf-7',
+      'application/x-www-form-urlencoded; charset=big5',
+    ].map((type) => [`the content type ${type}`, typed(type)]),
   ),
   ...rows(
     unsupported(/^Send the part itself, with its own content type/),
-    ['multipart/form-data; boundary=x', 'multipart/mixed', 'MULTIPART/Related; boundary="a b"'].map((type) => [`the content type ${type}`, typed(type)]),
-  ),
-  ...rows(
-    unsupported(/^CloudEvents are not accepted yet\. Send the data itself/),
-    ['application/cloudevents+json', 'application/cloudevents-batch+json; charset=utf-8'].map((type) => [`the content type ${type}`, typed(type)]),
-  ),
-  ...rows(
-    unsupported(/^Send the body uncompressed, without Content-Encoding/),
-    ['gzip', 'GZIP', 'br', 'deflate', 'zstd', 'identity, gzip', 'x', 'gzip, identity'].flatMap((encoding): [string, Row['ask']][] => [
-      [`a publish in the encoding ${encoding}`, publish({ headers: { 'Content-Encoding': encoding } })],
-      [`a batch in the encoding ${encoding}`, batch('[]', { 'Content-Encoding': encoding })],
-      [`a token request in the encoding ${encoding}`, tokens({}, { 'Content-Encoding': encoding })],
+    ['multipart/form-data; boundary=x', 'multipart/mixed', 'MULTIPART/Related; boundary="a b"'].map((type) => [
+      `the content type ${type}`,
+      typed(type),
     ]),
   ),
   ...rows(
+    unsupported(/^CloudEvents are not accepted yet\. Send the data itself/),
+    ['application/cloudevents+json', 'application/cloudevents-batch+json; charset=utf-8'].map((type) => [
+      `the content type ${type}`,
+      typed(type),
+    ]),
+  ),
+  ...rows(
+    unsupported(/^Send the body uncompressed, without Content-Encoding/),
+    ['gzip', 'GZIP', 'br', 'deflate', 'zstd', 'identity, gzip', 'x', 'gzip, identity'].flatMap(
+      (encoding): [string, Row['ask']][] => [
+        [`a publish in the encoding ${encoding}`, publish({ headers: { 'Content-Encoding': encoding } })],
+        [`a batch in the encoding ${encoding}`, batch('[]', { 'Content-Encoding': encoding })],
+        [`a token request in the encoding ${encoding}`, tokens({}, { 'Content-Encoding': encoding })],
+      ],
+    ),
+  ),
+  ...rows(
     unsupported(/^Send a batch as application\/json/),
-    ['text/plain', 'application/octet-stream', 'application/x-www-form-urlencoded', 'image/png', ''].map((type) => [`a batch as ${shown(type)}`, batch('[]', { 'Content-Type': type })]),
+    ['text/plain', 'application/octet-stream', 'application/x-www-form-urlencoded', 'image/png', ''].map((type) => [
+      `a batch as ${shown(type)}`,
+      batch('[]', { 'Content-Type': type }),
+    ]),
   ),
   ...rows(
     unsupported(/^Send the request as application\/json/),
-    ['text/plain', 'application/octet-stream', 'application/vnd.edgewire+json', 'application/x-www-form-urlencoded', ''].map((type) => [`a token request as ${shown(type)}`, tokens({ sub: 'a' }, { 'Content-Type': type })]),
+    [
+      'text/plain',
+      'application/octet-stream',
+      'application/vnd.edgewire+json',
+      'application/x-www-form-urlencoded',
+      '',
+    ].map((type) => [`a token request as ${shown(type)}`, tokens({ sub: 'a' }, { 'Content-Type': type })]),
   ),
 ];
 
@@ -116,8 +139,14 @@ const atEachJsonRoute = (what: string, body: string | Uint8Array): [string, Row[
 export const texts: Row[] = [
   ...rows(bodyInvalid(/^Encode the body as UTF-8, or give a binary content type/), [
     ...notUtf8.flatMap(([what, body]) => atEachJsonRoute(what, body)),
-    ...notUtf8.map(([what, body]): [string, Row['ask']] => [`${what} as text`, publish({ headers: { 'Content-Type': 'text/plain' }, body })]),
-    ...notUtf8.map(([what, body]): [string, Row['ask']] => [`${what} as a form`, publish({ headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body })]),
+    ...notUtf8.map(([what, body]): [string, Row['ask']] => [
+      `${what} as text`,
+      publish({ headers: { 'Content-Type': 'text/plain' }, body }),
+    ]),
+    ...notUtf8.map(([what, body]): [string, Row['ask']] => [
+      `${what} as a form`,
+      publish({ headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body }),
+    ]),
   ]),
   ...rows(
     bodyInvalid(/^The body is empty\. Send one JSON value/),
@@ -152,11 +181,15 @@ export const forms: Row[] = [
   ),
   ...rows(
     bodyInvalid(/^Percent-encode the form as UTF-8; write "%" itself as %25/),
-    ['a=%', 'a=%2', 'a=%zz', 'a=%ff', '%C3=1', 'a=1&b=100%', 'a=%ED%A0%80'].map((body) => [`the form ${body}`, form(body)]),
+    ['a=%', 'a=%2', 'a=%zz', 'a=%ff', '%C3=1', 'a=1&b=100%', 'a=%ED%A0%80'].map((body) => [
+      `the form ${body}`,
+      form(body),
+    ]),
   ),
 ];
 
-const tooLarge = (max: number) => ({ status: 413, code: 'body_too_large', told: new RegExp(`^Send at most ${max} bytes`) }) as const;
+const tooLarge = (max: number) =>
+  ({ status: 413, code: 'body_too_large', told: new RegExp(`^Send at most ${max} bytes`) }) as const;
 const { bodyBytesMax, batchBytesMax, formBytesMax } = limits;
 /** A JSON string, an envelope, a batch, a token request of exactly so many bytes. */
 export const sized = {
@@ -180,11 +213,30 @@ export const sizes: Row[] = [
       const how = chunked ? ', in chunks' : '';
       return [
         [`JSON one byte too large${how}`, publish({ body: sized.json(bodyBytesMax + 1), chunked })],
-        [`text one byte too large${how}`, publish({ headers: { 'Content-Type': 'text/plain' }, body: sized.text(bodyBytesMax + 1), chunked })],
-        [`text one byte too large, counted in UTF-8${how}`, publish({ headers: { 'Content-Type': 'text/plain' }, body: `é${sized.text(bodyBytesMax - 1)}`, chunked })],
-        [`bytes one too many${how}`, publish({ headers: { 'Content-Type': 'image/png' }, body: new Uint8Array(bodyBytesMax + 1), chunked })],
-        [`a form one byte too large${how}`, publish({ headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: sized.form(bodyBytesMax + 1), chunked })],
-        [`an envelope one byte too large${how}`, publish({ headers: enveloped, body: sized.envelope(bodyBytesMax + 1), chunked })],
+        [
+          `text one byte too large${how}`,
+          publish({ headers: { 'Content-Type': 'text/plain' }, body: sized.text(bodyBytesMax + 1), chunked }),
+        ],
+        [
+          `text one byte too large, counted in UTF-8${how}`,
+          publish({ headers: { 'Content-Type': 'text/plain' }, body: `é${sized.text(bodyBytesMax - 1)}`, chunked }),
+        ],
+        [
+          `bytes one too many${how}`,
+          publish({ headers: { 'Content-Type': 'image/png' }, body: new Uint8Array(bodyBytesMax + 1), chunked }),
+        ],
+        [
+          `a form one byte too large${how}`,
+          publish({
+            headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+            body: sized.form(bodyBytesMax + 1),
+            chunked,
+          }),
+        ],
+        [
+          `an envelope one byte too large${how}`,
+          publish({ headers: enveloped, body: sized.envelope(bodyBytesMax + 1), chunked }),
+        ],
         [`three megabytes${how}`, publish({ body: sized.json(3 << 20), chunked })],
       ];
     }),
@@ -197,7 +249,17 @@ export const sizes: Row[] = [
     ['a token request one byte too large', tokens(sized.token(formBytesMax + 1))],
     ['a token request one byte too large, in chunks', { ...tokens(sized.token(formBytesMax + 1)), chunked: true }],
   ]),
-  ...rows({ status: 413, code: 'body_too_large', told: /^Escaped as JSON this text grows too large\. Send it as application\/octet-stream/ }, [
-    ['text that grows sixfold as JSON', publish({ headers: { 'Content-Type': 'text/plain' }, body: '\u0001'.repeat(100_000) })],
-  ]),
+  ...rows(
+    {
+      status: 413,
+      code: 'body_too_large',
+      told: /^Escaped as JSON this text grows too large\. Send it as application\/octet-stream/,
+    },
+    [
+      [
+        'text that grows sixfold as JSON',
+        publish({ headers: { 'Content-Type': 'text/plain' }, body: '\u0001'.repeat(100_000) }),
+      ],
+    ],
+  ),
 ];

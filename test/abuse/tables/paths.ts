@@ -112,7 +112,9 @@ export const ids: Row[] = [
       { path: `/v1/channels/shop:1/messages/${id}` },
     ]),
     ...['after', 'before'].flatMap((name) =>
-      badIds.filter((id) => !/^%(ff)?$/.test(id)).map((id): [string, Row['ask']] => [`${name}=${shown(id)}`, history(`?${name}=${id}`)]),
+      badIds
+        .filter((id) => !/^%(ff)?$/.test(id))
+        .map((id): [string, Row['ask']] => [`${name}=${shown(id)}`, history(`?${name}=${id}`)]),
     ),
     ['after=', history('?after=')],
     ['after and before, the second wrong', (w) => history(`?after=${w.ids[0]}&before=x`)],
@@ -140,25 +142,76 @@ const takes = /^This route takes after, before, since, limit, order\. Remove any
 export const queries: Row[] = [
   ...rows(
     { status: 400, code: 'query_invalid', told: /^limit: use a whole number from 1 to 1000/ },
-    ['0', '-1', '1001', '1.5', '1e2', '', 'abc', '%201', '%2B1', '0x10', '99999', 'NaN', 'Infinity', '%EF%BC%91', '1%00', 'null']
-      .map((limit) => [`limit=${limit}`, history(`?limit=${limit}`)]),
+    [
+      '0',
+      '-1',
+      '1001',
+      '1.5',
+      '1e2',
+      '',
+      'abc',
+      '%201',
+      '%2B1',
+      '0x10',
+      '99999',
+      'NaN',
+      'Infinity',
+      '%EF%BC%91',
+      '1%00',
+      'null',
+    ].map((limit) => [`limit=${limit}`, history(`?limit=${limit}`)]),
   ),
   ...rows(
     { status: 400, code: 'query_invalid', told: /^order: use asc or desc/ },
-    ['', 'ASC', 'up', 'asc,desc', '__proto__', 'asc%00', 'asc%0A'].map((order) => [`order=${order}`, history(`?order=${order}`)]),
+    ['', 'ASC', 'up', 'asc,desc', '__proto__', 'asc%00', 'asc%0A'].map((order) => [
+      `order=${order}`,
+      history(`?order=${order}`),
+    ]),
   ),
   ...rows(
     { status: 400, code: 'query_invalid', told: /^since: use a duration up to 30d, such as 10m, or an RFC 3339 time/ },
-    ['', 'x', '31d', '721h', '-1m', '1y', '1.5h', '1m30s', '99999999999s', '2026-01-01', '2026-13-01T00:00:00Z', '2026-01-01T25:00:00Z', '2026-01-01T00:00:00', '%00', '10m%0A', 'now', '__proto__']
-      .map((since) => [`since=${since}`, history(`?since=${since}`)]),
+    [
+      '',
+      'x',
+      '31d',
+      '721h',
+      '-1m',
+      '1y',
+      '1.5h',
+      '1m30s',
+      '99999999999s',
+      '2026-01-01',
+      '2026-13-01T00:00:00Z',
+      '2026-01-01T25:00:00Z',
+      '2026-01-01T00:00:00',
+      '%00',
+      '10m%0A',
+      'now',
+      '__proto__',
+    ].map((since) => [`since=${since}`, history(`?since=${since}`)]),
   ),
   ...rows({ status: 400, code: 'query_invalid', told: /^Give after or since, not both/ }, [
     ['after and since', (w) => history(`?after=${w.ids[0]}&since=1m`)],
     ['after and since, both wrong', history('?since=x&after=x')],
   ]),
   ...rows({ status: 400, code: 'query_invalid', told: takes }, [
-    ...['foo=1', 'Limit=1', 'pattern=*', 'channel=a', 'cursor=a-1-0', '__proto__=1', 'constructor=1', '%00=1', 'limit%20=1', 'after[]=a-1-0', 'limit%5B%5D=1', '=1', 'token=x', '%3Flimit=1', `${'a'.repeat(4000)}=1`]
-      .map((query): [string, Row['ask']] => [`the query ${shown(query)}`, history(`?${query}`)]),
+    ...[
+      'foo=1',
+      'Limit=1',
+      'pattern=*',
+      'channel=a',
+      'cursor=a-1-0',
+      '__proto__=1',
+      'constructor=1',
+      '%00=1',
+      'limit%20=1',
+      'after[]=a-1-0',
+      'limit%5B%5D=1',
+      '=1',
+      'token=x',
+      '%3Flimit=1',
+      `${'a'.repeat(4000)}=1`,
+    ].map((query): [string, Row['ask']] => [`the query ${shown(query)}`, history(`?${query}`)]),
   ]),
   ...rows({ status: 400, code: 'query_invalid', told: /^Give each query parameter once/ }, [
     ['limit twice', history('?limit=1&limit=1')],
@@ -167,12 +220,19 @@ export const queries: Row[] = [
   ]),
   ...rows(
     { status: 400, code: 'query_invalid', told: /^Percent-encode the query string as UTF-8/ },
-    ['limit=%', 'limit=%2', 'limit=%zz', 'order=%ff', '%C3=1', 'after=%ED%A0%80', '%'].map((query) => [`the query ${query}`, history(`?${query}`)]),
+    ['limit=%', 'limit=%2', 'limit=%zz', 'order=%ff', '%C3=1', 'after=%ED%A0%80', '%'].map((query) => [
+      `the query ${query}`,
+      history(`?${query}`),
+    ]),
   ),
 ];
 
 const served: [path: string, allow: string, others: string[]][] = [
-  ['/v1/channels/shop:1/messages', 'GET, HEAD, POST, DELETE', ['PUT', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY', 'PURGE']],
+  [
+    '/v1/channels/shop:1/messages',
+    'GET, HEAD, POST, DELETE',
+    ['PUT', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY', 'PURGE'],
+  ],
   ['/v1/channels/shop:1/messages/a-1-0', 'GET, HEAD', ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']],
   ['/v1/messages', 'POST', ['GET', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']],
   ['/v1/tokens', 'POST', ['GET', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']],
@@ -181,14 +241,16 @@ const served: [path: string, allow: string, others: string[]][] = [
 ];
 
 export const methods: Row[] = served.flatMap(([path, allow, others]) =>
-  others.map((method): Row => ({
-    what: `${method} ${path}`,
-    ask: { method, path, ...(/^P/.test(method) && { headers: json, body: '1' }) },
-    status: 405,
-    code: 'method_not_allowed',
-    told: new RegExp(`^Use ${allow} here\\.$`),
-    headers: { allow },
-  })),
+  others.map(
+    (method): Row => ({
+      what: `${method} ${path}`,
+      ask: { method, path, ...(/^P/.test(method) && { headers: json, body: '1' }) },
+      status: 405,
+      code: 'method_not_allowed',
+      told: new RegExp(`^Use ${allow} here\\.$`),
+      headers: { allow },
+    }),
+  ),
 );
 
 export const routes: Row[] = rows(
@@ -201,12 +263,12 @@ export const routes: Row[] = rows(
     '/v2/messages',
     '/V1/messages',
     '/v1/Messages',
-    '/v1/messages/',
+    '/v1/messages//',
     '/v1//messages',
     '//v1/messages',
     '/v1/channels//messages',
-    '/v1/channels/shop:1/messages/',
-    '/v1/channels/shop:1/messages/a-1-0/',
+    '/v1/channels/shop:1/messages//',
+    '/v1/channels/shop:1/messages/a-1-0//',
     '/v1/channels/shop:1/messages/a-1-0/acks',
     '/v1/channels/shop:1%2Fmessages',
     '/v1/channels/a/b/messages',
@@ -217,7 +279,7 @@ export const routes: Row[] = rows(
     '/redis',
     '/console',
     '/metrics',
-    '/openapi.json/',
+    '/openapi.json//',
     '/healthz/x',
     '/.env',
     '/.git/config',
