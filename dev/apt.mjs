@@ -25,11 +25,11 @@ export function aptInstall(name) {
 
 /**
  * Fetches the package and whatever of its dependencies the system lacks, unpacks them under `into`, and leaves a
- * starter in `into/bin`. The starter replaces itself by the program, so that its pid is the program's.
+ * starter for each of `programs` in `into/bin`. It replaces itself by the program, so that its pid is the program's.
  * @param {string} name
- * @param {{ into: string, program: string }} where
+ * @param {{ into: string, programs: readonly string[] }} where
  */
-export function unpackWithApt(name, { into, program }) {
+export function unpackWithApt(name, { into, programs }) {
   const unpacked = join(into, name);
   const archives = join(into, 'apt', 'archives');
   const bin = join(into, 'bin');
@@ -50,21 +50,24 @@ export function unpackWithApt(name, { into, program }) {
   }
   rmSync(join(into, 'apt'), { recursive: true, force: true });
 
-  const starter = join(bin, program);
-  writeFileSync(
-    starter,
-    `#!/bin/sh
+  for (const program of programs) {
+    writeFileSync(join(bin, program), starter(name));
+    chmodSync(join(bin, program), 0o755);
+  }
+  return { ok: true, output: '' };
+}
+
+/** @param {string} name */
+function starter(name) {
+  return `#!/bin/sh
 # The folder may be moved, so everything is found from here.
 here=$(dirname "$0")/../${name}
 for dir in "$here"/usr/lib/*-linux-gnu* "$here"/lib/*-linux-gnu* "$here"/usr/lib; do
   [ -d "$dir" ] && LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$dir"
 done
 export LD_LIBRARY_PATH
-exec "$here/usr/bin/${program}" "$@"
-`,
-  );
-  chmodSync(starter, 0o755);
-  return { ok: true, output: '' };
+exec "$here/usr/bin/$(basename "$0")" "$@"
+`;
 }
 
 /**

@@ -68,7 +68,7 @@ function ensureRedis() {
   if (!findRedisServer()) {
     if (!hasApt()) stop(`redis-server is missing. ${redisAdvice()}`);
     say('Fetching redis-server (about 1.5 MB, into .dev/cache; nothing on the system changes)...');
-    const { ok, output } = unpackWithApt('redis-server', { into: cacheDir, program: 'redis-server' });
+    const { ok, output } = unpackWithApt('redis-server', { into: cacheDir, programs: ['redis-server', 'redis-cli'] });
     if (!ok) stop(`${output}\nredis-server could not be fetched. ${redisAdvice()}`);
   }
   const server = findRedisServer() ?? '';

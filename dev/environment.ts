@@ -10,10 +10,15 @@ export interface Stack {
   readonly namespace?: string | undefined;
   /** Default: the programs' own. */
   readonly retention?: string | undefined;
+  /** Besides the pages of relay and edge themselves. */
+  readonly allowedOrigins?: string | undefined;
+  /** Default: everybody may read everything. */
+  readonly anonymousRead?: string | undefined;
 }
 
-/** What both programs are told on a developer's machine: one key that may do everything, and everybody may read. */
-function common({ edgePort, relayPort, secrets, namespace = 'default', retention }: Stack): Record<string, string> {
+/** What both programs are told on a developer's machine: one key that may do everything, and what may be changed. */
+function common(stack: Stack): Record<string, string> {
+  const { edgePort, relayPort, secrets, namespace = 'default', retention, anonymousRead = '*' } = stack;
   const everything = { actions: ['publish', 'read', 'mint', 'admin'], patterns: ['*'] };
   const sha256 = createHash('sha256').update(secrets.publishKey).digest('hex');
   const signing = { kid: 'dev', alg: 'HS256', secret: secrets.tokenSecret };
@@ -23,8 +28,8 @@ function common({ edgePort, relayPort, secrets, namespace = 'default', retention
     ...(retention === undefined ? {} : { RETENTION: retention }),
     API_KEYS: JSON.stringify([{ id: 'local', principal: 'dev', sha256, scopes: [everything] }]),
     TOKENS: JSON.stringify({ issuer: 'edgewire-dev', audience: 'edgewire', keys: [signing] }),
-    ALLOWED_ORIGINS: origins.join(','),
-    ANONYMOUS_READ: '*',
+    ALLOWED_ORIGINS: origins.concat(stack.allowedOrigins ?? []).join(','),
+    ANONYMOUS_READ: anonymousRead,
   };
 }
 

@@ -17,6 +17,11 @@ export function findRedisServer() {
   return onPath('redis-server') ?? executable(join(cacheDir, 'bin', 'redis-server'));
 }
 
+/** @returns {string | undefined} */
+export function findRedisCli() {
+  return onPath('redis-cli') ?? executable(join(cacheDir, 'bin', 'redis-cli'));
+}
+
 /**
  * A Chromium that Playwright can drive. CHROMIUM_PATH decides alone when it is set, even when it leads nowhere: whoever
  * set it wants to hear that rather than see another browser tested.

@@ -5,11 +5,11 @@
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { styleText } from 'node:util';
+import { inspect, styleText } from 'node:util';
 import { CannotStart, type Child, tail } from './child.ts';
 import { startEdge } from './edge.ts';
 import { edgeVars, relayEnv } from './environment.ts';
-import { root } from './find.mjs';
+import { findRedisCli, root } from './find.mjs';
 import { takeLock } from './lock.ts';
 import { choosePorts } from './ports.ts';
 import { startRedis } from './redis.ts';
@@ -18,6 +18,8 @@ import { secretsIn } from './secrets.ts';
 
 /** npm may be killed without a word to us; then our parent becomes someone else. */
 const parentCheckEveryMs = 500;
+/** Nobody else is there whom the readers would overrun by coming back at once, and Ctrl-C should not take long. */
+const drainMs = 500;
 
 const dir = join(root, '.dev');
 const logs = join(dir, 'logs');
@@ -38,6 +40,9 @@ rmSync(stackFile, { force: true });
 const leaving = new AbortController();
 const running: Child[] = [];
 const { signal } = leaving;
+/** Of a failure. Told last, below whatever the stopping says. */
+let cause: string | undefined;
+signal.addEventListener('abort', () => running.length > 0 && say('Stopping...'));
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => leaving.abort());
 const parent = process.ppid;
 setInterval(() => process.ppid === parent || leaving.abort(), parentCheckEveryMs).unref();
@@ -45,15 +50,20 @@ setInterval(() => process.ppid === parent || leaving.abort(), parentCheckEveryMs
 try {
   await run();
 } catch (error) {
-  if (!signal.aborted) {
-    console.error(error instanceof CannotStart ? error.message : error);
-    process.exitCode = 1;
-  }
+  fail(error instanceof CannotStart ? error.message : inspect(error));
 }
 rmSync(stackFile, { force: true });
 for (const child of running.reverse()) await child.stop();
 lock.release();
-process.exit();
+say(cause ?? `Stopped.${env.REDIS_URL ? '' : ' Data stays in .dev/redis.'}`);
+process.exit(cause ? 1 : 0);
+
+/** The first failure is the cause; what ends after it was stopped by us. */
+function fail(why: string): void {
+  if (signal.aborted) return;
+  cause = why;
+  leaving.abort();
+}
 
 /** Returns when told to leave. */
 async function run(): Promise<void> {
@@ -62,9 +72,18 @@ async function run(): Promise<void> {
   for (const note of notes) say(note);
 
   const redisUrl = env.REDIS_URL || (await privateRedis());
-  const stack = { edgePort, relayPort, redisUrl, secrets, namespace: env.NAMESPACE, retention: env.RETENTION };
+  const stack = {
+    edgePort,
+    relayPort,
+    redisUrl,
+    secrets,
+    namespace: env.NAMESPACE,
+    retention: env.RETENTION,
+    allowedOrigins: env.ALLOWED_ORIGINS,
+    anonymousRead: env.ANONYMOUS_READ,
+  };
   const relay = await startRelay({
-    env: { ...env, ...relayEnv(stack) },
+    env: { DRAIN_MS: String(drainMs), ...env, ...relayEnv(stack) },
     logFile: join(logs, 'relay.log'),
     signal,
   });
@@ -96,10 +115,7 @@ async function privateRedis(): Promise<string> {
 function watch(name: string, child: Child): void {
   running.push(child);
   void child.exited.then((how) => {
-    if (signal.aborted) return;
-    say(`${name} ended (${how}), so everything stops. Its last words:\n${tail(child.output())}`);
-    process.exitCode = 1;
-    leaving.abort();
+    fail(`${name} ended (${how}), so everything stopped. Its last words:\n${tail(child.output())}`);
   });
 }
 
@@ -115,22 +131,28 @@ function screen({ edgeUrl, relayUrl, redisUrl, publishKey, consoleUrl }: Told): 
   const bold = (text: string) => styleText('bold', text);
   const dim = (text: string) => styleText('dim', text);
   const redis = new URL(redisUrl);
+  const readBy = env.ANONYMOUS_READ ?? '*';
+  const everybody = readBy === '*';
+  const who = everybody ? 'everybody may read (development)' : `without a key: ${readBy || 'nothing'}`;
+  const authorization = `-H 'Authorization: Bearer ${publishKey}'`;
+  const redisCli = env.REDIS_URL ? undefined : findRedisCli();
+  const look = redisCli ? `\n             ${dim(`${redisCli} -u ${redisUrl}`)}` : '';
   return `
   ${bold('Edgewire is running.')}
 
     Console  ${bold(consoleUrl)}
     Edge     ${edgeUrl}  ${dim('publish here')}
-    Relay    ${relayUrl}  ${dim('read here')}
-    Redis    ${redis.protocol}//${redis.host}  ${dim(env.REDIS_URL ? 'yours' : 'data in .dev/redis')}
+    Relay    ${relayUrl}  ${dim(`read here; ${who}`)}
+    Redis    ${redis.protocol}//${redis.host}  ${dim(env.REDIS_URL ? 'yours' : 'data in .dev/redis')}${look}
 
-  ${bold('Read a channel')} ${dim('(a browser: new EventSource of the same URL)')}
+  ${bold('Read a channel')} ${everybody ? dim('(a browser: new EventSource of the same URL)') : ''}
 
-    curl -N '${relayUrl}/v1/stream?channel=demo'
+    curl -N '${relayUrl}/v1/stream?channel=demo'${everybody ? '' : ` ${authorization}`}
 
   ${bold('Publish to it')}
 
     curl ${edgeUrl}/v1/channels/demo/messages \\
-      -H 'Authorization: Bearer ${publishKey}' \\
+      ${authorization} \\
       -H 'Content-Type: application/json' \\
       -d '{"hello":"world"}'
 
