@@ -7,6 +7,8 @@ export interface RelayOptions {
   readonly env: Readonly<NodeJS.ProcessEnv> & { readonly PORT: string };
   readonly logFile?: string;
   readonly signal?: AbortSignal;
+  /** When it counts as started. Default `/readyz`: it hears everything from then on; `/healthz` when Redis is away. */
+  readonly readyPath?: '/readyz' | '/healthz';
   /** Default: the relay. For trying the launcher itself. */
   readonly entry?: string;
 }
@@ -15,9 +17,9 @@ export interface RunningRelay extends Child {
   readonly url: string;
 }
 
-/** The relay as in production, on 127.0.0.1 unless HOST says otherwise, answering /healthz when this resolves. */
+/** The relay as in production, on 127.0.0.1 unless HOST says otherwise, started when this resolves. */
 export async function startRelay(options: RelayOptions): Promise<RunningRelay> {
-  const { env, logFile, signal, entry = 'relay/index.ts' } = options;
+  const { env, logFile, signal, entry = 'relay/index.ts', readyPath = '/readyz' } = options;
   const url = `http://127.0.0.1:${env.PORT}`;
   const child = await startChild({
     name: 'The relay',
@@ -26,7 +28,7 @@ export async function startRelay(options: RelayOptions): Promise<RunningRelay> {
     // Only what it was given: a setting from the developer's shell must not decide how a test ends.
     env: { PATH: process.env.PATH, HOST: '127.0.0.1', ...env },
     logFile,
-    ready: () => answers200(`${url}/healthz`),
+    ready: () => answers200(url + readyPath),
     readyMsMax,
     signal,
   });

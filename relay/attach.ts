@@ -5,7 +5,7 @@ import { firstFrame } from '../shared/sse.ts';
 import type { Reader } from './connection.ts';
 import type { Hub } from './hub.ts';
 import { type Plan, type PlanTools, plotReplay, type Start } from './plan.ts';
-import { type ReplayTools, replayAll, tellGap } from './replay.ts';
+import { type ReplayTools, replayAll } from './replay.ts';
 import type { Subscriber } from './subscriber.ts';
 
 export interface AttachTools extends PlanTools, ReplayTools {
@@ -41,25 +41,28 @@ export function unlisten(reader: Reader, { hub, subscriber, keys }: AttachTools)
 }
 
 /**
- * Brings a reader from `start` to live: buffer, replay up to a snapshot, then what was buffered beyond it. Used for a new
- * stream, for a slow reader that has drained, and for all readers after Redis was away. Throws RedisAway.
+ * Brings a reader to live: buffer, replay up to a snapshot, then what was buffered beyond it. Used for a new stream, which
+ * begins at `start`, and for one that stands somewhere: a slow reader that has drained, any reader after an epoch ended.
+ * Throws RedisAway.
  */
 export async function catchUp(reader: Reader, start: Start, tools: AttachTools): Promise<void> {
-  let from = start;
-  for (;;) {
-    if (!(await reader.room())) return;
+  while (await reader.room()) {
     const join = reader.beginJoin();
-    const plan = await plotReplay(reader, from, tools);
-    if (reader.state === 'closed' || (reader.join !== join && reader.greeted)) return;
-    if (reader.join !== join) continue; // interrupted before it stood anywhere, and nobody else will join it
-    announce(reader, plan, tools);
-    if (!(await replayAll(reader, join, plan, tools))) return;
-    reader.onGap = (channel, after, oldest) => tellGap(reader, plan, tools, channel, after, oldest, 'trimmed');
-    const until = plan.until!;
-    // A rewind promises the newest few, not what lies before them: its proof begins with the snapshot.
-    const chain = plan.cutoffs ? new Chain(until) : plan.chain;
-    if (reader.goLive(plan.clock.epoch, until, chain)) return;
-    from = { kind: 'resume', cursor: { epoch: plan.clock.epoch, ...until } };
+    try {
+      // Only now: while it waited for room it may have been sent more.
+      const plan = await plotReplay(reader, reader.cursor ? { kind: 'resume', cursor: reader.cursor } : start, tools);
+      if (reader.join !== join && !reader.greeted) continue; // interrupted before it stood anywhere: nobody else will join it
+      if (reader.join !== join || reader.state === 'closed') return;
+      announce(reader, plan, tools);
+      const until = await replayAll(reader, join, plan, tools);
+      if (!until) return;
+      // A rewind promises the newest few, not what lies before them: its proof begins with the snapshot.
+      const chain = plan.cutoffs ? new Chain(until) : plan.chain;
+      if (reader.goLive(join, plan.clock.epoch, until, chain) !== 'overflowed') return;
+    } catch (error) {
+      if (reader.join === join || !reader.greeted) throw error;
+      return; // overtaken: the other join answers for this reader now
+    }
   }
 }
 

@@ -48,7 +48,12 @@ export function allowedOrigin(head: Head, config: Config): string | undefined {
 }
 
 export function corsHeaders(origin: string): Record<string, string> {
-  return { 'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Credentials': 'true', Vary: 'Origin' };
+  return {
+    'Access-Control-Allow-Origin': origin,
+    'Access-Control-Allow-Credentials': 'true',
+    'Access-Control-Expose-Headers': 'Edgewire-Request-Id, Retry-After',
+    Vary: 'Origin',
+  };
 }
 
 function cookieOf(header: string | undefined): string | undefined {

@@ -10,6 +10,8 @@ export interface Config extends Settings {
   restToken: string | undefined;
   console: { edgeUrl: string; publishKey: string | undefined } | undefined;
   heartbeatMs: number;
+  /** Streams at once; whoever comes beyond is asked to come back. */
+  readersMax: number;
   /** How long a stopping relay takes to send its readers away. */
   drainMs: number;
   logLevel: string;
@@ -45,6 +47,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
       wholeNumber(100, 60_000),
       'milliseconds from 100 to 60000',
     ),
+    readersMax: faults.read('READERS_MAX', env.READERS_MAX, 50_000, wholeNumber(1, 10_000_000), 'a number of streams'),
     drainMs: faults.read('DRAIN_MS', env.DRAIN_MS, 5_000, wholeNumber(0, 600_000), 'milliseconds up to 600000'),
     logLevel: faults.read(
       'LOG_LEVEL',

@@ -1,11 +1,11 @@
 import type { Channel, Pattern } from '../shared/channel.ts';
 import { type CloseReason, closeReasons } from '../shared/close.ts';
-import type { Chain } from '../shared/continuity.ts';
+import type { Chain, GapReason } from '../shared/continuity.ts';
 import type { Grant } from '../shared/grant.ts';
 import { comparePositions, formatId, type Id, type Position, zero } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
-import { type ControlEvent, controlFrame, idFrame, retryFrame } from '../shared/sse.ts';
-import type { Delivery, Hearer } from './hub.ts';
+import { type ControlEvent, controlFrame, idFrame, messageFrame, retryFrame } from '../shared/sse.ts';
+import type { Delivery, Hearer, Hole } from './hub.ts';
 
 /** Where one reader's bytes go: a socket, seen from here. Knows nothing of HTTP. */
 export interface Sink {
@@ -39,8 +39,7 @@ export class Reader implements Hearer {
   greeted = false;
   /** Counts joins: whoever finds another number than its own was overtaken and stops. */
   join = 0;
-  /** Holes seen while the buffer was flushed or history read: told by `attach.ts`. */
-  onGap: (channel: Channel, after: Position, oldest: Position) => void = () => undefined;
+  onGap: (reason: GapReason) => void = () => undefined;
   onSlow: () => void = () => undefined;
   onClosed: (reason: CloseReason) => void = () => undefined;
 
@@ -50,11 +49,9 @@ export class Reader implements Hearer {
   #bufferBytes = 0;
   #overflowed = false;
   #lastWriteMs: number;
-  #lastFlushMs: number;
   #waiting: (() => void)[] = [];
   readonly #now: () => number;
   readonly #flushed = () => {
-    this.#lastFlushMs = this.#now();
     if (this.#waiting.length > 0 && this.#sink.pendingBytes <= limits.outboxResumeBytes) this.#wake();
   };
 
@@ -70,7 +67,7 @@ export class Reader implements Hearer {
     this.grant = about.grant;
     this.retryMs = about.retryMs;
     this.#now = now;
-    this.#lastWriteMs = this.#lastFlushMs = now();
+    this.#lastWriteMs = now();
   }
 
   get pendingBytes(): number {
@@ -80,8 +77,12 @@ export class Reader implements Hearer {
   /** A live message. Whether it is written, held or left to history is decided by the state alone. */
   offer(delivery: Delivery): void {
     if (this.state === 'live') {
-      if (comparePositions(delivery.envelope.position, this.#floor) <= 0) return; // its replay had it
-      this.message(delivery.frame, delivery.envelope.epoch, delivery.envelope.position);
+      const { epoch, position, json } = delivery.envelope;
+      if (comparePositions(position, this.#floor) <= 0) return; // its replay had it
+      // Found late: other channels moved the cursor past it, and a cursor never moves back.
+      const late = this.cursor !== undefined && comparePositions(position, this.cursor) <= 0;
+      if (late) this.write(messageFrame(formatId(this.cursor!.epoch, this.cursor!), json));
+      else this.message(delivery.frame, epoch, position);
       if (this.#sink.pendingBytes > limits.outboxBytesMax) this.#slow();
     } else if (this.state === 'joining') {
       this.#hold(delivery);
@@ -114,24 +115,26 @@ export class Reader implements Hearer {
   }
 
   /**
-   * Ends a join whose replay reached `snapshot`: what waited beyond it goes out, then live messages do.
-   * False when too much came meanwhile: then history must be read on from `snapshot`.
+   * Ends the join of this number, whose replay reached `snapshot`: what waited beyond it goes out, then live messages do.
+   * `overflowed`: too much came meanwhile, history must be read on from `snapshot`. `overtaken`: another join is under way.
    */
-  goLive(epoch: string, snapshot: Position, chain: Chain): boolean {
-    if (this.#overflowed) return false;
+  goLive(join: number, epoch: string, snapshot: Position, chain: Chain): 'live' | 'overflowed' | 'overtaken' {
+    if (join !== this.join || this.state !== 'joining') return 'overtaken';
+    this.moveCursor(epoch, snapshot);
+    if (this.#overflowed) return 'overflowed';
     const waiting = this.#buffer;
     this.#buffer = [];
     this.#floor = snapshot;
-    this.moveCursor(epoch, snapshot);
     this.state = 'live';
     for (const delivery of waiting) {
       const { channel, previous, position } = delivery.envelope;
       if (comparePositions(position, snapshot) <= 0) continue;
+      if ((this.state as ReaderState) !== 'live') break; // it became slow: history has the rest
       const hole = chain.next(channel, previous, position);
-      if (hole) this.onGap(channel, hole, position);
+      if (hole) this.gap(channel, hole, position, 'trimmed', epoch);
       this.offer(delivery);
     }
-    return true;
+    return 'live';
   }
 
   /** Writes a message frame and moves the cursor onto it. */
@@ -145,6 +148,21 @@ export class Reader implements Hearer {
     this.message(idFrame(formatId(epoch, position)), epoch, position);
   }
 
+  /** Tells a known loss; `epoch` names the positions, which are this epoch's or were taken over by it. */
+  gap(name: Channel | Pattern, after: Position, oldest: Position | undefined, reason: GapReason, epoch: string): void {
+    this.onGap(reason);
+    const ids = { after: formatId(epoch, after), oldest: oldest ? formatId(epoch, oldest) : null };
+    this.control('gap', { channel: name, ...ids, reason });
+  }
+
+  needs(position: Position): boolean {
+    return this.state === 'live' && comparePositions(position, this.#floor) > 0;
+  }
+
+  missed({ channel, after }: Hole, reason: GapReason): void {
+    this.gap(channel, after, undefined, reason, this.cursor!.epoch);
+  }
+
   control(event: ControlEvent, data: object): void {
     this.write(controlFrame(event, data));
   }
@@ -152,7 +170,6 @@ export class Reader implements Hearer {
   write(bytes: Uint8Array): void {
     if (this.state === 'closed') return;
     this.#lastWriteMs = this.#now();
-    if (this.#sink.pendingBytes === 0) this.#lastFlushMs = this.#lastWriteMs;
     this.#sink.write(bytes, this.#flushed);
   }
 
@@ -170,12 +187,11 @@ export class Reader implements Hearer {
     for (const resolve of waiting) resolve();
   }
 
-  /** Called about once a second: heartbeat, token expiry, stall. `watermark` is an id, or undefined while in doubt. */
+  /** Called about once a second: heartbeat and token expiry. `watermark` is an id, or undefined while in doubt. */
   tick(watermark: Id | undefined, heartbeatMs: number): void {
     const now = this.#now();
     const pending = this.#sink.pendingBytes > 0;
     if (this.grant.expiresMs !== undefined && this.grant.expiresMs <= now) this.close('expired');
-    else if (pending && now - this.#lastFlushMs >= limits.stallMsMax) this.close('stalled');
     else if (!pending && this.greeted && now - this.#lastWriteMs >= heartbeatMs) this.#beat(watermark);
   }
 

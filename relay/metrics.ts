@@ -13,7 +13,10 @@ export interface Metrics {
   slow: Counter;
   refused: Counter<'code'>;
   malformed: Counter;
-  restored: Counter;
+  /** By kind: `outage` (the subscription was away) or `hole` (pub/sub lost something). */
+  repairs: Counter<'kind'>;
+  repaired: Counter;
+  resubscribed: Counter;
 }
 
 /** Plain numbers that the hot path counts; read only when somebody asks. */
@@ -76,6 +79,13 @@ export function createMetrics(gauges: Gauges): Metrics {
       labelNames: ['code'] as const,
     }),
     malformed: counter('malformed_total', 'Pub/sub messages that were not ours and were dropped'),
-    restored: counter('restored_total', 'Times the subscription to Redis was lost and made whole'),
+    repairs: new Counter({
+      name: 'edgewire_repairs_total',
+      help: 'Times what pub/sub did not bring was read from history, by kind',
+      registers,
+      labelNames: ['kind'] as const,
+    }),
+    repaired: counter('repaired_total', 'Messages that pub/sub did not bring and history did'),
+    resubscribed: counter('resubscribed_total', 'Times the subscription to Redis was lost and made whole'),
   };
 }

@@ -1,6 +1,7 @@
+import type { LimitFunction } from 'p-limit';
 import { type Channel, matches } from '../shared/channel.ts';
 import { Chain, type Clock, locate, type ResetReason } from '../shared/continuity.ts';
-import { comparePositions, type Id, type Position, zero } from '../shared/id.ts';
+import { comparePositions, type Id, type Position, placeBefore, zero } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
 import { type Redis, RedisAway } from '../shared/redis.ts';
 import { probe } from '../shared/scripts/clock.ts';
@@ -17,6 +18,8 @@ export type Start =
 
 export interface PlanTools {
   redis: Redis;
+  /** How many lists of channels are asked for at once. */
+  lists: LimitFunction;
   /** `[a-z0-9]{10}`, fresh for each call. */
   newSeed(): string;
   parts: { until(snapshot: Position): Position | undefined };
@@ -35,6 +38,8 @@ export interface Plan {
   chain: Chain;
   /** For a rewind: per channel the first message to send; undefined for one that keeps none. */
   cutoffs: Map<Channel, Position | undefined> | undefined;
+  /** More channels changed under the patterns than are read: what of them is missing is told, not sent. */
+  capped: boolean;
 }
 
 /** Decides where a reader is read on from, and from which channels. Throws RedisAway. */
@@ -48,17 +53,17 @@ export async function plotReplay(reader: Reader, start: Start, tools: PlanTools)
     if (seen.clock.epoch !== epoch) throw new RedisAway('the epoch changed while a place in it was looked for');
   }
   const { clock } = seen;
-  let channels = [...new Set([...reader.channels, ...seen.channels])];
-  if (seen.capped) {
+  const { capped } = seen;
+  if (capped && cursor) {
     reset ??= 'capped';
     from = clock.tip;
-    channels = [];
   }
+  const channels = capped ? reader.channels : [...new Set([...reader.channels, ...seen.channels])];
   const cutoffs = start.kind === 'rewind' ? await findCutoffs(channels, start.count, tools) : undefined;
-  if (cutoffs) from = placeBefore([...cutoffs.values()], clock.tip);
+  if (cutoffs) from = placeBeforeAll([...cutoffs.values()], clock.tip);
   const first = cursor && !reset ? cursor : { epoch: clock.epoch, ...from };
   const until = stopOf(reader, start, clock, tools.parts);
-  return { clock, from, until, first, reset, channels, chain: new Chain(from), cutoffs };
+  return { clock, from, until, first, reset, channels, chain: new Chain(from), cutoffs, capped };
 }
 
 /**
@@ -75,19 +80,20 @@ async function snapshot(
   reader: Reader,
   cursor: Id | undefined,
   after: Position | undefined,
-  { redis, newSeed }: PlanTools,
+  { redis, newSeed, lists }: PlanTools,
 ): Promise<{ clock: Clock; channels: Channel[]; capped: boolean }> {
   const namesMax = after && reader.patterns.length > 0 ? limits.changedChannelsMax : 0;
-  const args = { cursorEpoch: cursor?.epoch ?? '', after: after ?? zero, namesMax };
-  let answer = await redis.run(changes, args);
+  const prefixes = reader.patterns.map((pattern) => pattern.split('*', 1)[0]!);
+  const args = { cursorEpoch: cursor?.epoch ?? '', after: after ?? zero, prefixes, namesMax };
+  const ask = () => (namesMax === 0 ? redis.run(changes, args) : lists(() => redis.run(changes, args)));
+  let answer = await ask();
   if (!answer) {
     await redis.run(probe, { seed: newSeed() });
-    answer = await redis.run(changes, args);
+    answer = await ask();
   }
   if (!answer) throw new RedisAway('the clock that was just begun is gone');
-  if (namesMax === 0) return { clock: answer.clock, channels: [], capped: false };
   const channels = answer.channels.filter((channel) => reader.patterns.some((pattern) => matches(pattern, channel)));
-  const capped = answer.channels.length > namesMax || channels.length > limits.patternReplayChannelsMax;
+  const capped = answer.capped || channels.length > limits.patternReplayChannelsMax;
   return { clock: answer.clock, channels, capped };
 }
 
@@ -98,7 +104,7 @@ function begin(start: Start, clock: Clock): { from: Position; reset?: ResetReaso
     case 'malformed':
       return { from: clock.begin, reset: 'malformed' };
     case 'since': {
-      const place = { ms: Math.max(clock.nowMs - start.agoMs, 0), seq: 0 };
+      const place = placeBefore({ ms: Math.max(clock.nowMs - start.agoMs, 1), seq: 0 });
       return { from: comparePositions(place, clock.tip) < 0 ? place : clock.tip };
     }
     case 'rewind':
@@ -108,15 +114,14 @@ function begin(start: Start, clock: Clock): { from: Position; reset?: ResetReaso
   }
 }
 
-async function findCutoffs(channels: readonly Channel[], count: number, { redis }: PlanTools) {
-  const places = channels.length > 0 ? await redis.run(recent, { channels, count }) : [];
+async function findCutoffs(channels: readonly Channel[], count: number, { redis, lists }: PlanTools) {
+  const bytesMax = Math.floor(limits.rewindBytesMax / Math.max(channels.length, 1));
+  const places = channels.length > 0 ? await lists(() => redis.run(recent, { channels, count, bytesMax })) : [];
   return new Map(channels.map((channel, i) => [channel, places[i]]));
 }
 
 /** The newest place before all of `places`; `otherwise` when there is none. */
-function placeBefore(places: (Position | undefined)[], otherwise: Position): Position {
-  const known = places.filter((place) => place !== undefined).sort(comparePositions);
-  const oldest = known[0];
-  if (!oldest) return otherwise;
-  return oldest.seq > 0 ? { ms: oldest.ms, seq: oldest.seq - 1 } : { ms: oldest.ms - 1, seq: 0 };
+function placeBeforeAll(places: (Position | undefined)[], otherwise: Position): Position {
+  const oldest = places.filter((place) => place !== undefined).sort(comparePositions)[0];
+  return oldest ? placeBefore(oldest) : otherwise;
 }

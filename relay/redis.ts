@@ -18,6 +18,8 @@ const options = {
   maxRetriesPerRequest: 0,
   connectTimeout: 3_000,
   commandTimeout: limits.redisWaitMsMax,
+  // A command was written and nothing at all came back: the connection is dead, whatever TCP thinks.
+  socketTimeout: 3_000,
   keepAlive: 10_000,
   retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
 } as const satisfies RedisOptions;
@@ -27,6 +29,8 @@ export interface Commands extends Redis {
   /** Any command, answered as Redis answers. Throws RedisAway or RedisRefused. */
   call(command: string, args: readonly string[]): Promise<unknown>;
   readonly ready: boolean;
+  /** Drops the connection at once, without waiting for the other side; a new one follows. */
+  reset(): void;
   close(): void;
 }
 
@@ -35,6 +39,7 @@ export interface Subscription {
   /** Resolves when Redis has acknowledged. Throws RedisAway. */
   subscribe(names: readonly string[]): Promise<void>;
   unsubscribe(name: string): void;
+  reset(): void;
   close(): void;
 }
 
@@ -48,6 +53,7 @@ export interface SubscriptionEvents {
 export function connectCommands(url: string, keys: Keys, onError: (error: Error) => void): Commands {
   const redis = new IoRedis(url, { ...options, enableAutoPipelining: true });
   redis.on('error', onError);
+  watch(redis);
   const digests = new Map<string, string>();
 
   async function call(command: string, args: readonly string[]): Promise<unknown> {
@@ -63,6 +69,7 @@ export function connectCommands(url: string, keys: Keys, onError: (error: Error)
     get ready() {
       return redis.status === 'ready';
     },
+    reset: () => redis.stream?.destroy(),
     close: () => redis.disconnect(),
     async run<Args, Reply>(script: Script<Args, Reply>, args: Args): Promise<Reply> {
       const digest = digests.get(script.lua) ?? sha1(script.lua);
@@ -87,6 +94,7 @@ export function connectSubscription(
 ): Subscription {
   const redis = new IoRedis(url, options);
   redis.on('error', onError);
+  watch(redis);
   redis.on('messageBuffer', (_name: Buffer, message: Buffer) => events.onMessage(message));
   redis.on('ready', events.onReady);
   redis.on('close', events.onLost);
@@ -100,9 +108,21 @@ export function connectSubscription(
     },
     // A failed UNSUBSCRIBE means the connection is gone, and the subscription with it.
     unsubscribe: (name) => void redis.unsubscribe(name).catch(() => undefined),
+    reset: () => redis.stream?.destroy(),
     close: () => redis.disconnect(),
   };
 }
+
+/** A peer that accepts and then says nothing would be waited for without end: the driver's ready check has no deadline. */
+function watch(redis: IoRedis): void {
+  let deadline: NodeJS.Timeout | undefined;
+  redis.on('connect', () => {
+    deadline = setTimeout(() => redis.stream?.destroy(), READY_MS_MAX);
+  });
+  for (const event of ['ready', 'close', 'end']) redis.on(event, () => clearTimeout(deadline));
+}
+
+const READY_MS_MAX = 4_000;
 
 /** SHA-1 is Redis's own name for a script, not a protection. */
 export function sha1(text: string): string {

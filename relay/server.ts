@@ -5,12 +5,14 @@ import { retryFrame } from '../shared/sse.ts';
 import { allowedOrigin, corsHeaders, type Head } from './auth.ts';
 import type { Sink } from './connection.ts';
 import { problemOf } from './problem.ts';
+import type { SocketEvents } from './readers.ts';
 import { createRoutes, type RouteTools } from './routes.ts';
 import { readStreamRequest, STREAM_PATH, type StreamRequest } from './stream.ts';
 
 export interface ServerTools extends RouteTools {
-  /** Takes an accepted stream; `gone` is to be called when its socket is closed. */
-  accept(sink: Sink, request: StreamRequest): { gone(): void };
+  /** Whether one more stream may be opened. */
+  roomForMore(): boolean;
+  accept(sink: Sink, request: StreamRequest): SocketEvents;
   retryMs(): number;
 }
 
@@ -37,13 +39,16 @@ async function serveStream(req: IncomingMessage, res: ServerResponse, tools: Ser
     const origin = allowedOrigin(head, tools.config);
     if (origin) cors = corsHeaders(origin);
     const request = await readStreamRequest(head, tools.config, Date.now());
-    if (res.destroyed) return;
+    // Pipelined behind an unfinished answer, a stream would be held back without bound: it is left unanswered.
+    if (res.destroyed || !res.socket) return;
     res.useChunkedEncodingByDefault = false; // the body ends with the connection
     res.shouldKeepAlive = false;
     res.writeHead(200, { ...STREAM_HEADERS, ...cors });
-    if (!tools.ready()) return shed(res, tools);
-    const { gone } = tools.accept(sinkOf(res), request);
+    if (!tools.ready() || !tools.roomForMore()) return shed(res, tools);
+    const { gone, stalled } = tools.accept(sinkOf(res), request);
     res.once('close', gone);
+    // The socket's own timer knows when bytes move, also within one large write; silence with nothing queued is no stall.
+    res.setTimeout(limits.stallMsMax, () => res.writableLength > 0 && stalled());
   } catch (error) {
     const { status, headers, body } = problemOf(error, tools);
     if (res.headersSent) return void res.destroy();

@@ -1,3 +1,4 @@
+import { isDevelopmentKey, looksLikeApiKey } from '../shared/apikey.ts';
 import { type Channel, channelRule, type Pattern, parseChannel, parsePattern, patternRule } from '../shared/channel.ts';
 import { parseDuration } from '../shared/duration.ts';
 import { Refusal } from '../shared/errors.ts';
@@ -18,7 +19,7 @@ export interface StreamRequest {
 
 export const STREAM_PATH = '/v1/stream';
 
-const PARAMETERS = ['channel', 'pattern', 'cursor', 'since', 'rewind', 'token'];
+const PARAMETERS = ['channel', 'pattern', 'cursor', 'since', 'rewind', 'token', 'lastEventId'];
 
 /**
  * Reads a stream request. All that was asked for is granted, or none of it: never a silent subset. A malformed query
@@ -35,8 +36,9 @@ export async function readStreamRequest(head: Head, config: Config, nowMs: numbe
   if (channels.length + patterns.length === 0) {
     throw new Refusal('query_invalid', 'Name at least one channel or pattern, as in /v1/stream?channel=news.');
   }
-  const start = readStart(query, head.header('last-event-id'));
-  const grant = await grantOf(head, query.get('token') ?? undefined, config, nowMs);
+  // Polyfills that cannot set the header send it as a parameter; what they say is taken like the header.
+  const start = readStart(query, head.header('last-event-id') || query.get('lastEventId'));
+  const grant = await grantOf(head, readToken(query), config, nowMs);
   demand(grant, 'read', [...channels, ...patterns]);
   return { channels, patterns, start, grant };
 }
@@ -54,6 +56,17 @@ function readQuery(target: string): URLSearchParams {
   return query;
 }
 
+/** URLs are kept in histories and logs, so keys that never expire do not belong there. */
+function readToken(query: URLSearchParams): string | undefined {
+  const token = query.get('token') ?? undefined;
+  if (token === undefined || !looksLikeApiKey(token) || isDevelopmentKey(token)) return token;
+  throw new Refusal(
+    'credential_invalid',
+    'Send an API key as Authorization: Bearer <key>, never in a URL; or mint a token.',
+    { headers: { 'WWW-Authenticate': 'Bearer realm="edgewire", error="invalid_token"' } },
+  );
+}
+
 function unique<Name>(
   texts: string[],
   max: number,
@@ -69,7 +82,7 @@ function unique<Name>(
 }
 
 /** `Last-Event-ID`, else `cursor`, else `since` or `rewind`, else now. What stands in the query is checked in any case. */
-function readStart(query: URLSearchParams, lastEventId: string | undefined): Start {
+function readStart(query: URLSearchParams, lastEventId: string | null | undefined): Start {
   const asked = readAskedStart(query);
   if (!lastEventId) return asked; // an empty one is what a browser without a cursor might send
   const cursor = parseId(lastEventId);

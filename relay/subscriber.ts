@@ -8,6 +8,8 @@ export interface Subscriber {
   /** Listen to a name; resolves when Redis has acknowledged it. Rejects with RedisAway. Each hold needs its release. */
   hold(name: string): Promise<void>;
   release(name: string): void;
+  /** Drops a connection that is suspected to be dead; `onLost` follows, and a new one. */
+  reset(): void;
   close(): void;
 }
 
@@ -22,6 +24,7 @@ export interface SubscriberEvents {
 
 interface Held {
   holders: number;
+  /** After a loss: of the connection that is to come. */
   acknowledged: Promise<void>;
 }
 
@@ -33,6 +36,7 @@ export function createSubscriber(url: string, ownName: string, events: Subscribe
   const held = new Map<string, Held>();
   let connected = false;
   let ready = false;
+  let whole = Promise.withResolvers<void>();
   let again = false;
   const connection: Subscription = connectSubscription(
     url,
@@ -43,6 +47,8 @@ export function createSubscriber(url: string, ownName: string, events: Subscribe
         connected = false;
         if (!ready) return;
         ready = false;
+        whole = Promise.withResolvers();
+        for (const entry of held.values()) entry.acknowledged = whole.promise;
         events.onLost();
       },
     },
@@ -55,6 +61,7 @@ export function createSubscriber(url: string, ownName: string, events: Subscribe
     return acknowledged;
   }
 
+  /** Subscribes to everything held. A name that is taken up anew meanwhile has its own acknowledgement. */
   async function restore(): Promise<void> {
     connected = true;
     const names = [...held.keys()];
@@ -63,15 +70,13 @@ export function createSubscriber(url: string, ownName: string, events: Subscribe
         await connection.subscribe(names.slice(i, i + NAMES_PER_COMMAND));
       }
     } catch (error) {
-      events.onError(error as Error); // the connection broke again: its next `ready` starts over
+      events.onError(error as Error);
+      connection.reset(); // whether it broke or was only too slow: the next `ready` starts over
       return;
     }
-    for (const name of names) {
-      const entry = held.get(name);
-      if (entry) entry.acknowledged = Promise.resolve();
-      else connection.unsubscribe(name); // released while it was being acknowledged
-    }
+    for (const name of names) if (!held.has(name)) connection.unsubscribe(name); // released meanwhile
     ready = true;
+    whole.resolve();
     events.onWhole(again);
     again = true;
   }
@@ -86,7 +91,7 @@ export function createSubscriber(url: string, ownName: string, events: Subscribe
       const entry = held.get(name);
       if (entry) {
         entry.holders++;
-        return entry.acknowledged;
+        return connected ? entry.acknowledged : Promise.reject(new RedisAway('not connected'));
       }
       const acknowledged = subscribe(name);
       held.set(name, { holders: 1, acknowledged });
@@ -98,6 +103,7 @@ export function createSubscriber(url: string, ownName: string, events: Subscribe
       held.delete(name);
       if (connected) connection.unsubscribe(name);
     },
+    reset: () => connection.reset(),
     close: () => connection.close(),
   };
 }

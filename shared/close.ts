@@ -7,9 +7,9 @@ export const closeReasons = {
   client: { reconnect: false, event: undefined },
   /** This relay is stopping; any other serves the same cursor. */
   drain: { reconnect: true, event: 'bye' },
-  /** Redis could not be reached while attaching. */
+  /** Redis could not be reached before the stream began, or a fault of ours broke its replay. */
   redis: { reconnect: true, event: 'bye' },
-  /** Not a byte drained for the stall limit. */
+  /** Something was queued and not a byte of it moved for the stall limit. */
   stalled: { reconnect: true, event: undefined },
   /** The token's time is over; a reconnect needs a new one. */
   expired: { reconnect: false, event: 'expired' },

@@ -40,6 +40,11 @@ export function parseEnvelope(bytes: Uint8Array): Envelope | undefined {
   return { position, previous, epoch: words[3]!, channel, json };
 }
 
+/** Whether JSON text can stand in a frame as it is. */
+export function isOneLine(json: string): boolean {
+  return !/[\r\n]/.test(json);
+}
+
 export function parsePulse(bytes: Uint8Array): Pulse | undefined {
   const words = ascii.decode(bytes.subarray(0, 64)).split(' ');
   if (words.length !== 3 || words[0] !== '2' || !isEpoch(words[2]!)) return undefined;

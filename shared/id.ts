@@ -43,6 +43,11 @@ export function formatId(epoch: string, p: Position): string {
   return `${epoch}-${p.ms}-${p.seq}`;
 }
 
+/** The newest place before `p` that a message can have: ten digits of counter never fill within a millisecond. */
+export function placeBefore(p: Position): Position {
+  return p.seq > 0 ? { ms: p.ms, seq: p.seq - 1 } : { ms: p.ms - 1, seq: 9_999_999_999 };
+}
+
 /** Negative, zero or positive as `a` lies before, at or after `b`. Epochs are not compared: see `shared/continuity.ts`. */
 export function comparePositions(a: Position, b: Position): number {
   return a.ms - b.ms || a.seq - b.seq;

@@ -42,12 +42,14 @@ export const limits = {
   /** Request line and headers; Node's own default, said here because clients meet it. */
   requestHeadBytesMax: 16 << 10,
   rewindMessagesMax: 1000,
+  /** What a rewind sends of all its channels together: it is a glance back, history is for reading. */
+  rewindBytesMax: 4 << 20,
   sinceMsMax: 30 * 86_400_000,
   /** Channels that changed since a cursor and may match a pattern; past it the resume is a `reset`. */
   patternReplayChannelsMax: 1000,
   /** Channels that changed at all since a cursor: 20,000 names cost Redis some 5 ms. */
   changedChannelsMax: 20_000,
-  /** One page of a replay: about 1 ms of Redis's time. */
+  /** One page of a replay: some 2 ms of Redis's time. */
   replayPageBytes: 256 << 10,
   /** What may wait for one reader in this process; past it the reader pages from history. */
   outboxBytesMax: 1 << 20,

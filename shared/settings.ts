@@ -1,3 +1,4 @@
+import type { JWK } from 'jose';
 import * as z from 'zod/mini';
 import type { ApiKey } from './apikey.ts';
 import { type Pattern, parsePattern } from './channel.ts';
@@ -21,33 +22,58 @@ export interface Settings {
 
 const pattern = z.string().check(z.refine((text) => parsePattern(text) !== undefined, { error: 'not a pattern' }));
 
-const apiKeys = z.array(
-  z.strictObject({
-    id: z.string().check(z.regex(/^[A-Za-z0-9-]{1,32}$/)),
-    principal: z.string().check(z.minLength(1), z.maxLength(128)),
-    sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
-    scopes: z.array(z.strictObject({ actions: z.array(z.enum(actions)), patterns: z.array(pattern) })),
-  }),
-);
+/** A second entry of one name would never be looked at: a rotation done wrongly must not wait for somebody's lock-out. */
+function distinct(names: readonly string[]): boolean {
+  return new Set(names).size === names.length;
+}
+
+const apiKeys = z
+  .array(
+    z.strictObject({
+      id: z.string().check(z.regex(/^[A-Za-z0-9-]{1,32}$/)),
+      principal: z.string().check(z.minLength(1), z.maxLength(128)),
+      sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+      scopes: z.array(z.strictObject({ actions: z.array(z.enum(actions)), patterns: z.array(pattern) })),
+    }),
+  )
+  .check(z.refine((keys) => distinct(keys.map((key) => key.id)), { error: 'named twice' }));
+
+const tokenKey = z
+  .strictObject({
+    kid: z.string().check(z.minLength(1)),
+    alg: z.enum(['HS256', 'ES256', 'EdDSA']),
+    // RFC 7518 3.2: an HS256 key has at least 256 bits, which is 43 characters of base64url.
+    secret: z.optional(z.string().check(z.regex(/^[A-Za-z0-9_-]{43,}$/))),
+    jwk: z.optional(z.looseObject({})),
+  })
+  .check(
+    z.refine(isOfItsAlgorithm, {
+      error: 'HS256 takes a secret, ES256 an EC jwk of P-256, EdDSA an OKP one of Ed25519',
+    }),
+  );
+
+/** RFC 7518 6.2 and RFC 8037: a key that could not be imported would refuse every token without a word. */
+function isOfItsAlgorithm({
+  alg,
+  secret,
+  jwk,
+}: {
+  alg: string;
+  secret?: string | undefined;
+  jwk?: JWK | undefined;
+}): boolean {
+  if (alg === 'HS256') return secret !== undefined && !jwk;
+  if (secret !== undefined || !jwk) return false;
+  const is32Bytes = (text: unknown) => typeof text === 'string' && /^[A-Za-z0-9_-]{43}$/.test(text);
+  if (!is32Bytes(jwk.x) || !(jwk.d === undefined || is32Bytes(jwk.d))) return false;
+  if (alg === 'EdDSA') return jwk.kty === 'OKP' && jwk.crv === 'Ed25519';
+  return jwk.kty === 'EC' && jwk.crv === 'P-256' && is32Bytes(jwk.y);
+}
 
 const tokens = z.strictObject({
   issuer: z.string().check(z.minLength(1)),
   audience: z.string().check(z.minLength(1)),
-  keys: z.array(
-    z
-      .strictObject({
-        kid: z.string().check(z.minLength(1)),
-        alg: z.enum(['HS256', 'ES256', 'EdDSA']),
-        // RFC 7518 3.2: an HS256 key has at least 256 bits, which is 43 characters of base64url.
-        secret: z.optional(z.string().check(z.regex(/^[A-Za-z0-9_-]{43,}$/))),
-        jwk: z.optional(z.looseObject({ kty: z.enum(['EC', 'OKP']) })),
-      })
-      .check(
-        z.refine((key) => (key.alg === 'HS256') === (key.secret !== undefined) && !key.secret !== !key.jwk, {
-          error: 'HS256 takes a secret, ES256 and EdDSA take a jwk',
-        }),
-      ),
-  ),
+  keys: z.array(tokenKey).check(z.refine((keys) => distinct(keys.map((key) => key.kid)), { error: 'named twice' })),
 });
 
 /** Collects faults, so that a wrong configuration is told whole, once. Never repeats a value: most are secrets. */

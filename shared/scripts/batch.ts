@@ -25,14 +25,14 @@ export const batch: Script<BatchArgs, BatchReply> = {
   name: 'batch',
   lua: `
 local CLOCK, LAST, INDEX = KEYS[1], KEYS[2], KEYS[3]
-local TAG, SEED, FINGERPRINT, RECORD_MS = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local SEED, FINGERPRINT, RECORD_MS = ARGV[1], ARGV[2], ARGV[3]
 local RECORD = FINGERPRINT ~= '' and KEYS[#KEYS] or nil
 ${recorded}
 ${positions}
 ${clock}
 ${append}
 local answers, sent = {}, {}
-for i = 5, #ARGV, ${FIELDS_PER_ITEM} do
+for i = 4, #ARGV, ${FIELDS_PER_ITEM} do
   local message = {stream = KEYS[tonumber(ARGV[i + 1])], channel = ARGV[i + 2], head = ARGV[i + 3], body = ARGV[i + 4],
     length = tonumber(ARGV[i + 5]), keep = ARGV[i + 6], ttl = tonumber(ARGV[i + 7])}
   local ok, position, envelope = pcall(append, message)
@@ -59,9 +59,9 @@ return {'new', answer}`,
     ...channelsOf(a).map((channel) => k.stream(channel)),
     ...(a.idempotency ? [k.idempotency(a.idempotency.digest)] : []),
   ],
-  args: (k, a) => {
+  args: (_, a) => {
     const place = new Map(channelsOf(a).map((channel, i) => [channel, String(i + 4)]));
-    const args = [k.tag, a.seed, a.idempotency?.fingerprint ?? '', String(limits.idempotencyMsMax)];
+    const args = [a.seed, a.idempotency?.fingerprint ?? '', String(limits.idempotencyMsMax)];
     for (const m of a.items) {
       args.push(String(m.index), place.get(m.channel)!, m.channel, m.head, m.body);
       args.push(String(m.length), String(m.keepMs), String(m.ttlMs));

@@ -1,6 +1,6 @@
 import type { Script } from '../redis.ts';
 import { batch } from './batch.ts';
-import { forget, probe } from './clock.ts';
+import { audit, forget, probe } from './clock.ts';
 import { history, message, purge } from './history.ts';
 import { publish } from './publish.ts';
 import { changes, recent, replay } from './replay.ts';
@@ -16,5 +16,6 @@ export const catalogue = [
   recent,
   replay,
   probe,
+  audit,
   forget,
 ] as const satisfies readonly Script<never, unknown>[];

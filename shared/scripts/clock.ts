@@ -1,5 +1,6 @@
 import type { Channel } from '../channel.ts';
 import type { Clock } from '../continuity.ts';
+import { type Position, parsePosition } from '../id.ts';
 import type { Script } from '../redis.ts';
 import { clock, positions } from './fragments.ts';
 import type { Seed } from './publish.ts';
@@ -23,12 +24,47 @@ local CLOCK, LAST = KEYS[1], KEYS[2]
 local SEED = ARGV[1]
 ${positions}
 ${clock}
-if #settled > 0 then settle() end
-if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
+-- When the server was last looked at need not be kept where Redis is full: the next run looks again.
+if broken or #settled > 2 then settle() elseif #settled > 0 then redis.pcall('HSET', CLOCK, unpack(settled)) end
+if ARGV[2] ~= '' then redis.call('PUBLISH', string.match(CLOCK, '^(.*)clock$') .. 'x:' .. ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
 return {tip, epoch, redis.call('HGET', CLOCK, 'b') or '0-0', floor, '', string.format('%.0f', now)}`,
   keys: (k) => [k.clock, k.last],
-  args: (k, a) => [a.seed, a.relayId ? k.relayName(a.relayId) : ''],
+  args: (_, a) => [a.seed, a.relayId ?? ''],
   reply: (raw) => parseClock(raw as string[]),
+};
+
+export interface AuditArgs {
+  after: Position;
+  /** At most so many come back, plus one when there are more. */
+  namesMax: number;
+}
+
+/**
+ * Which channels changed at or after a place's millisecond, and each one's newest message: what a relay should have heard.
+ * Read only. Undefined when there is no unbroken history.
+ */
+export const audit: Script<AuditArgs, { channel: Channel; last: Position }[] | undefined> = {
+  name: 'audit',
+  lua: `
+local epoch = redis.call('HGET', KEYS[1], 'e')
+if not epoch or redis.call('HGET', KEYS[2], '!') ~= epoch then return {} end
+local names = redis.call('ZRANGEBYSCORE', KEYS[3], ARGV[1], '+inf', 'LIMIT', 0, ARGV[2])
+local out = {names}
+if #names > 0 then
+  local lasts = {}
+  for i, name in ipairs(names) do lasts[i] = redis.call('HGET', KEYS[2], name) or '' end
+  out[2] = lasts
+end
+return out`,
+  keys: (k) => [k.clock, k.last, k.index],
+  args: (_, a) => [String(a.after.ms), String(a.namesMax + 1)],
+  reply: (raw) => {
+    const [names, lasts] = raw as [string[]?, string[]?];
+    return names?.flatMap((channel, i) => {
+      const last = parsePosition(lasts![i]!.split(' ')[0]!);
+      return last ? [{ channel: channel as Channel, last }] : [];
+    });
+  },
 };
 
 export interface ForgetArgs {

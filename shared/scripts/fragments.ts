@@ -66,6 +66,8 @@ end`;
 /**
  * Appends one message. Needs positions, clock, INDEX. The fallible write (XADD, refused on WRONGTYPE or OOM) comes first
  * and by pcall, so a refused message leaves nothing. Gives append(message) -> position and envelope, or nil and an error.
+ * A stream may be ahead of a clock that was lost: then its newest id gives the next position, once.
+ * TAG comes from the key, not from an argument: whoever may run a script on one deployment's keys publishes nowhere else.
  * The payload stays opaque: id, timestamp and expiry are spliced in between \`head\` and \`body\`, one JSON line, built once.
  */
 export const append = `
@@ -89,7 +91,6 @@ local function append(m)
       redis.call('PEXPIRE', m.stream, m.keep)
       break
     end
-    -- A stream may be ahead of a clock that was lost: then its newest id gives the next position, once.
     local info = redis.pcall('XINFO', 'STREAM', m.stream)
     local top
     for i = 1, #info, 2 do
@@ -105,6 +106,7 @@ local function append(m)
   tip = position
   return position, '1 ' .. position .. ' ' .. previous .. ' ' .. epoch .. ' ' .. m.channel .. '\\n' .. line
 end
+local TAG = string.match(CLOCK, '^(.*)clock$')
 local function send(channel, envelope)
   redis.call('PUBLISH', TAG .. 'c:' .. channel, envelope)
   redis.call('PUBLISH', TAG .. 'r:' .. string.match(channel, '^[^:]+'), envelope)

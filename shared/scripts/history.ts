@@ -34,7 +34,10 @@ export interface HistoryReply {
   older: boolean;
 }
 
-/** One page of one channel's history, by count and bytes. Read only. Undefined when nothing was ever published here. */
+/**
+ * One page of one channel's history, by count and bytes. Without its marker LAST says nothing about any channel: then no
+ * cursor is of this history. Read only. Undefined when nothing was ever published here.
+ */
 export const history: Script<HistoryArgs, HistoryReply | undefined> = {
   name: 'history',
   lua: `
@@ -44,13 +47,15 @@ local state = redis.call('HMGET', CLOCK, 't', 'e', 'b', 'floor', 'f:' .. ARGV[2]
 if not state[2] then return {} end
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-local header = {state[1], state[2], state[3] or '0-0', state[4] or '0-0', state[5] or '', string.format('%.0f', now)}
+local whole = redis.call('HGET', LAST, '!') == state[2]
+local header = {state[1], whole and state[2] or '', state[3] or '0-0', state[4] or '0-0', whole and state[5] or '',
+  string.format('%.0f', now)}
 local low = ARGV[3] == '' and '-' or '(' .. ARGV[3]
 local high = ARGV[4] == '' and '+' or '(' .. ARGV[4]
 local limit, budget = tonumber(ARGV[6]), tonumber(ARGV[7])
-local entries, bytes, more = {}, 0, '0'
+local entries, bytes, more, want = {}, 0, '0', 1
 while more == '0' do
-  local want = math.min(limit + 1 - #entries, 32)
+  want = math.min(limit + 1 - #entries, want * 2, 64)
   local rows
   if ARGV[5] == 'desc' then
     rows = redis.call('XREVRANGE', STREAM, high, low, 'COUNT', want)

@@ -42,9 +42,9 @@ export const publish: Script<PublishArgs, PublishReply> = {
   name: 'publish',
   lua: `
 local CLOCK, LAST, INDEX, STREAM, RECORD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local TAG, SEED, FINGERPRINT, RECORD_MS = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local message = {stream = STREAM, channel = ARGV[5], head = ARGV[6], body = ARGV[7],
-  length = tonumber(ARGV[8]), keep = ARGV[9], ttl = tonumber(ARGV[10])}
+local SEED, FINGERPRINT, RECORD_MS = ARGV[1], ARGV[2], ARGV[3]
+local message = {stream = STREAM, channel = ARGV[4], head = ARGV[5], body = ARGV[6],
+  length = tonumber(ARGV[7]), keep = ARGV[8], ttl = tonumber(ARGV[9])}
 ${recorded}
 ${positions}
 ${clock}
@@ -63,8 +63,7 @@ return {'new', answer}`,
     k.stream(a.channel),
     ...(a.idempotency ? [k.idempotency(a.idempotency.digest)] : []),
   ],
-  args: (k, a) => [
-    k.tag,
+  args: (_, a) => [
     a.seed,
     a.idempotency?.fingerprint ?? '',
     String(limits.idempotencyMsMax),

@@ -11,6 +11,8 @@ export interface ReplayArgs {
   cursorEpoch: string;
   /** Entries after this place... */
   after: Position;
+  /** ...and per channel, in the same order, after a place of its own; absent = none has one. */
+  starts?: readonly (Position | undefined)[];
   /** ...up to this one; absent = the newest position at the time of the run. */
   until?: Position;
   pageBytes: number;
@@ -60,18 +62,19 @@ export const replay: Script<ReplayArgs, Replayed | undefined> = {
 local CLOCK, LAST = KEYS[1], KEYS[2]
 ${positions}
 ${readClock}
-local from, upto, budget = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local from, upto, budget, count = ARGV[2], ARGV[3], tonumber(ARGV[4]), #KEYS - 2
 if upto == '' then upto = tip end
 local changed, forgotten = {}, {}
-for i = 5, #ARGV do
+for i = 5, 4 + count do
   local last = redis.call('HGET', LAST, ARGV[i])
   if not last then
     if after(header[4], from) then forgotten[#forgotten + 1] = ARGV[i] end
   elseif after(last, from) then
-    changed[#changed + 1] = {ARGV[i], last, KEYS[i - 2]}
+    local own = ARGV[i + count]
+    changed[#changed + 1] = {ARGV[i], last, KEYS[i - 2], own and own ~= '' and after(own, from) and own or from}
   end
 end
-local rows, bytes, cut, mean = {}, 0, upto, 1024
+local rows, bytes, cut = {}, 0, upto
 local function shrink()
   table.sort(rows, function(a, b) return a.ms < b.ms or (a.ms == b.ms and a.seq < b.seq) end)
   local keep = 0
@@ -84,17 +87,17 @@ local function shrink()
   for i = #rows, keep + 1, -1 do rows[i] = nil end
 end
 for i, channel in ipairs(changed) do
-  local start, want, chunk = '(' .. from
+  -- Two, four, eight...: messages may be a hundred bytes or a quarter of a MiB, and a chunk is read whole.
+  local start, want, chunk = '(' .. channel[4], 1
   repeat
-    want = math.min(math.max(math.floor((budget - bytes) / mean), 1), 64)
-    chunk = after(cut, from) and redis.call('XRANGE', channel[3], start, cut, 'COUNT', want) or {}
+    want = math.min(want * 2, 64)
+    chunk = after(cut, channel[4]) and redis.call('XRANGE', channel[3], start, cut, 'COUNT', want) or {}
     for _, fields in ipairs(chunk) do
       local ms, seq = split(fields[1])
       local size = #fields[2][2] + 64
       rows[#rows + 1] = {ms = ms, seq = seq, bytes = size, of = i, fields = fields}
       bytes = bytes + size
     end
-    if #rows > 0 then mean = bytes / #rows end
     if #chunk > 0 then start = '(' .. chunk[#chunk][1] end
     if bytes > budget then shrink() end
   until #chunk < want
@@ -110,7 +113,7 @@ local out = {}
 for i, channel in ipairs(changed) do
   local first = entries[i][1]
   local older = '0'
-  if (first and after(first[2], from)) or (not first and cut == upto) then -- a hole: what is it?
+  if (first and after(first[2], from)) or (not first and (cut == upto or not after(channel[2], cut))) then -- a hole: what is it?
     older = #redis.call('XRANGE', channel[3], '-', from, 'COUNT', 1) > 0 and '1' or '0'
   end
   local beyond = cut == upto and after(channel[2], upto) and redis.call('XRANGE', channel[3], '(' .. upto, '+', 'COUNT', 1)[1]
@@ -124,6 +127,7 @@ return {header, cut, upto, out, forgotten}`,
     a.until ? formatPosition(a.until) : '',
     String(a.pageBytes),
     ...a.channels,
+    ...(a.starts ?? []).map((start) => (start ? formatPosition(start) : '')),
   ],
   reply: (raw) => {
     if ((raw as unknown[]).length === 0) return undefined;
@@ -153,49 +157,76 @@ return {header, cut, upto, out, forgotten}`,
 export interface ChangesArgs {
   cursorEpoch: string;
   after: Position;
-  /** At most so many names come back, plus one when there are more. */
+  /** Only names that begin with one of these; each the literal start of a pattern. */
+  prefixes: readonly string[];
+  /** At most so many names are looked at. */
   namesMax: number;
 }
 
 /**
  * Which channels changed at or after a cursor's millisecond, and the snapshot position that belongs to that answer: the
- * first of the two calls by which patterns are replayed. Replay then stops at `clock.tip`. Undefined as for `replay`.
+ * first of the two calls by which patterns are replayed. Replay then stops at `clock.tip`. `capped`: more
+ * changed than were looked at. Undefined as for `replay`.
  */
-export const changes: Script<ChangesArgs, { clock: Clock; channels: Channel[] } | undefined> = {
+export const changes: Script<ChangesArgs, { clock: Clock; channels: Channel[]; capped: boolean } | undefined> = {
   name: 'changes',
   lua: `
 local CLOCK, LAST, INDEX = KEYS[1], KEYS[2], KEYS[3]
 ${readClock}
-return {header, redis.call('ZRANGEBYSCORE', INDEX, ARGV[2], '+inf', 'LIMIT', 0, ARGV[3])}`,
+local most = tonumber(ARGV[3])
+if most == 0 then return {header, {}, 0} end
+local names = redis.call('ZRANGEBYSCORE', INDEX, ARGV[2], '+inf', 'LIMIT', 0, most + 1)
+local matching = {}
+for i = 1, math.min(#names, most) do
+  for p = 4, #ARGV do
+    if string.sub(names[i], 1, #ARGV[p]) == ARGV[p] then
+      matching[#matching + 1] = names[i]
+      break
+    end
+  end
+end
+return {header, matching, #names > most and 1 or 0}`,
   keys: (k) => [k.clock, k.last, k.index],
-  args: (_, a) => [a.cursorEpoch, String(a.after.ms), String(a.namesMax + 1)],
+  args: (_, a) => [a.cursorEpoch, String(a.after.ms), String(a.namesMax), ...a.prefixes],
   reply: (raw) => {
     if ((raw as unknown[]).length === 0) return undefined;
-    const [header, names] = raw as [string[], string[]];
-    return { clock: parseClock(header), channels: names as Channel[] };
+    const [header, names, capped] = raw as [string[], string[], number];
+    return { clock: parseClock(header), channels: names as Channel[], capped: capped === 1 };
   },
 };
 
 export interface RecentArgs {
   channels: readonly Channel[];
-  /** The newest so many of each channel. */
+  /** The newest so many of each channel, */
   count: number;
+  /** but no more than so many bytes of it. */
+  bytesMax: number;
 }
 
 /**
- * For each channel the place of its `count`-th newest kept message (or of its oldest, if it has fewer): where a `rewind`
- * begins. Undefined for a channel that keeps none. Read only.
+ * For each channel the place of its `count`-th newest kept message, or of its oldest if it has fewer, or of the one with
+ * which `bytesMax` is reached: where a `rewind` begins. Undefined for a channel that keeps none. Read only.
  */
 export const recent: Script<RecentArgs, (Position | undefined)[]> = {
   name: 'recent',
   lua: `
 local out = {}
 for i = 1, #KEYS do
-  local rows = redis.call('XREVRANGE', KEYS[i], '+', '-', 'COUNT', ARGV[1])
-  out[i] = #rows > 0 and rows[#rows][1] or ''
+  local start, left, bytes, want, rows = '+', tonumber(ARGV[1]), tonumber(ARGV[2]), 1
+  out[i] = ''
+  repeat
+    want = math.min(want * 2, 64, left)
+    rows = redis.call('XREVRANGE', KEYS[i], start, '-', 'COUNT', want)
+    for _, row in ipairs(rows) do
+      if bytes > 0 then out[i] = row[1] end
+      bytes = bytes - #row[2][2]
+    end
+    left = left - #rows
+    if #rows > 0 then start = '(' .. rows[#rows][1] end
+  until #rows < want or left == 0 or bytes <= 0
 end
 return out`,
   keys: (k, a) => a.channels.map((channel) => k.stream(channel)),
-  args: (_, a) => [String(a.count)],
+  args: (_, a) => [String(a.count), String(a.bytesMax)],
   reply: (raw) => (raw as string[]).map(parsePosition),
 };

@@ -73,7 +73,8 @@ describe('what is unusual and right is taken', () => {
     ['nobody, for what is open', () => anonymous('?channel=open:1&pattern=open:a*')],
     ['a token in the query', () => anonymous(`?channel=shop:1&token=${world.token()}`)],
     ['a token of a pair', () => stream('?channel=shop:1', { Authorization: `Bearer ${world.pairToken()}` })],
-    ['a key in the query', () => anonymous(`?channel=shop:1&token=${world.keys.reader}`)],
+    ['a development key in the query', () => anonymous(`?channel=shop:1&token=${world.keys.dev}`)],
+    ['the cursor of a polyfill', () => stream('?channel=shop:1&lastEventId=x')],
     [
       'a cookie, by Sec-Fetch-Site: same-origin',
       () => anonymous('?channel=shop:1', { Cookie: `a=b; ${cookie()}; c`, 'Sec-Fetch-Site': 'same-origin' }),
@@ -95,6 +96,7 @@ describe('what is unusual and right is taken', () => {
     expect(Object.fromEntries(cors)).toEqual({
       'access-control-allow-origin': origin,
       'access-control-allow-credentials': 'true',
+      'access-control-expose-headers': 'Edgewire-Request-Id, Retry-After',
       vary: 'Origin',
     });
     const own = await opened(anonymous('?channel=open:1', { Origin: world.relay }));
@@ -115,6 +117,7 @@ describe('what is unusual and right is taken', () => {
     expect(Object.fromEntries(cors)).toEqual({
       'access-control-allow-origin': origin,
       'access-control-allow-credentials': 'true',
+      'access-control-expose-headers': 'Edgewire-Request-Id, Retry-After',
       'access-control-allow-methods': 'GET, POST, DELETE',
       'access-control-allow-headers': 'Authorization, Last-Event-ID, Content-Type',
       'access-control-max-age': '600',

@@ -52,7 +52,7 @@ test('a subscription that breaks while Redis lives is made whole from history, i
   published.push(await direct.publish('c', 'end'));
   direct.close();
   for (const reader of readers) await expectUnbroken(reader, published);
-  expect(await metric(scene.stack.relayUrl, 'edgewire_restored_total')).toBeGreaterThanOrEqual(3);
+  expect(await metric(scene.stack.relayUrl, 'edgewire_resubscribed_total')).toBeGreaterThanOrEqual(3);
 });
 
 test('a replay that breaks off with the connection to Redis goes on where it stood', async () => {

@@ -18,6 +18,8 @@ export interface StackOptions {
   /** Whether Redis writes an append-only file. Default false. */
   persist?: boolean;
   retention?: string;
+  /** Start with a Redis that cannot be reached. */
+  redisAway?: boolean;
   /** Over the ones of development. */
   relayEnv?: Record<string, string>;
   edgeVars?: Record<string, string>;
@@ -50,7 +52,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const [edgePort, relayPort] = [await freePort(), await freePort()];
   const about = { edgePort, relayPort, redisUrl: redis.url, secrets, retention: options.retention };
   const env = { ...relayEnv(about), LOG_LEVEL: 'info', ...options.relayEnv };
-  const relays = [await startRelay({ env })];
+  const relays = [await startRelay({ env, readyPath: options.redisAway ? '/healthz' : '/readyz' })];
   const edge = options.edge
     ? await startEdge({ port: edgePort, vars: { ...edgeVars(about), ...options.edgeVars }, dir: join(dir, 'edge') })
     : undefined;

@@ -61,8 +61,7 @@ const unbroken = (ms: number) => new Chain(at(ms));
 /** Brings a reader to live at `ms` without a replay. */
 function live(r: Reader, ms = 0): void {
   r.greeted = true;
-  r.beginJoin();
-  r.goLive('e', at(ms), unbroken(ms));
+  r.goLive(r.beginJoin(), 'e', at(ms), unbroken(ms));
 }
 
 describe('a reader', () => {
@@ -83,14 +82,14 @@ describe('a reader', () => {
         const start = Math.min(joinAt, messages);
         const snapshot = Math.min(start + snapshotLag, messages);
         const replayEnds = Math.min(snapshot + replayEndsAfter, messages);
-        r.beginJoin();
+        const join = r.beginJoin();
         const chain = unbroken(0);
         const finishReplay = () => {
           for (let ms = 1; ms <= snapshot; ms++) {
             chain.next('a' as Channel, at(ms - 1), at(ms));
             r.message(delivery(ms).frame, 'e', at(ms));
           }
-          expect(r.goLive('e', at(snapshot), chain)).toBe(true);
+          expect(r.goLive(join, 'e', at(snapshot), chain)).toBe('live');
         };
         let finished = false;
         for (let heard = Math.max(1, start - pubsubLag); heard <= messages; heard++) {
@@ -110,22 +109,24 @@ describe('a reader', () => {
   test('whose buffer overflows during a replay does not go live but is told to read on', () => {
     const socket = new FakeSocket();
     const r = reader(socket);
-    r.beginJoin();
+    const join = r.beginJoin();
     for (let ms = 1; ms <= 40; ms++) r.offer(delivery(ms, ms - 1, 32_000));
-    expect(r.goLive('e', at(5), unbroken(0))).toBe(false);
+    expect(r.goLive(join, 'e', at(5), unbroken(0))).toBe('overflowed');
     expect(socket.ids()).toEqual([]);
-    r.beginJoin();
-    expect(r.goLive('e', at(40), unbroken(40))).toBe(true);
+    expect(r.cursor).toMatchObject(at(5));
+    expect(r.goLive(r.beginJoin(), 'e', at(40), unbroken(40))).toBe('live');
   });
 
   test('tells a hole between the snapshot and what was buffered', () => {
-    const r = reader(new FakeSocket());
+    const socket = new FakeSocket();
+    const r = reader(socket);
     const holes: unknown[] = [];
-    r.onGap = (channel, after, oldest) => holes.push([channel, after.ms, oldest.ms]);
-    r.beginJoin();
+    r.onGap = (reason) => holes.push(reason);
+    const join = r.beginJoin();
     r.offer(delivery(7, 6));
-    r.goLive('e', at(3), unbroken(3));
-    expect(holes).toEqual([['a', 3, 7]]);
+    r.goLive(join, 'e', at(3), unbroken(3));
+    expect(holes).toEqual(['trimmed']);
+    expect(socket.text).toContain('data: {"channel":"a","after":"e-3-0","oldest":"e-7-0","reason":"trimmed"}');
   });
 
   test('that does not drain is moved to history at the outbox bound, holds nothing, and says when it has drained', async () => {
@@ -149,27 +150,24 @@ describe('a reader', () => {
     expect(await room).toBe(true);
   });
 
-  test('that drains not one byte for the stall limit is destroyed, one that drains a little is not', () => {
-    for (const [drains, state] of [
-      [false, 'closed'],
-      [true, 'live'],
-    ] as const) {
-      const socket = new FakeSocket();
-      const r = reader(socket);
-      live(r);
-      socket.blocked = true;
-      r.offer(delivery(1));
-      now += limits.stallMsMax - 1;
-      r.tick(undefined, 15_000);
-      expect(r.state).toBe('live');
-      if (drains) socket.drain();
-      socket.blocked = true;
-      r.offer(delivery(2));
-      now += 1;
-      r.tick(undefined, 15_000);
-      expect(r.state).toBe(state);
-      expect(socket.over).toBe(drains ? undefined : 'destroyed');
-    }
+  test('whose join was overtaken by another is not made live by the first', () => {
+    const r = reader(new FakeSocket());
+    const first = r.beginJoin();
+    const second = r.beginJoin();
+    expect(r.goLive(first, 'e', at(1), unbroken(1))).toBe('overtaken');
+    expect(r.state).toBe('joining');
+    expect(r.goLive(second, 'e', at(2), unbroken(2))).toBe('live');
+  });
+
+  test('is sent what was found late under its own place, so that its cursor never moves back', () => {
+    const socket = new FakeSocket();
+    const r = reader(socket);
+    live(r, 5);
+    r.offer(delivery(9));
+    socket.text = '';
+    r.offer(delivery(7));
+    expect(socket.text).toMatch(/^id: e-9-0\ndata: \{"n":7/);
+    expect(r.cursor).toMatchObject(at(9));
   });
 
   test('hears a heartbeat only after silence: the watermark when live, its own place while in doubt', () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Delivery, type Hearer, Hub } from '../../relay/hub.ts';
+import { type Delivery, type Hearer, type Hole, Hub } from '../../relay/hub.ts';
 import type { Channel, Pattern } from '../../shared/channel.ts';
 import { parseEnvelope } from '../../shared/envelope.ts';
 import { keysOf } from '../../shared/keys.ts';
@@ -9,6 +9,7 @@ import { type Stack, startStack } from '../helpers/stack.ts';
 
 class Ear implements Hearer {
   readonly heard: Delivery[] = [];
+  readonly holes: Hole[] = [];
   readonly channels: Channel[];
   readonly patterns: Pattern[];
   constructor(channels: string[], patterns: string[] = []) {
@@ -18,19 +19,30 @@ class Ear implements Hearer {
   offer(delivery: Delivery): void {
     this.heard.push(delivery);
   }
+  needs(): boolean {
+    return true;
+  }
+  missed(hole: Hole): void {
+    this.holes.push(hole);
+  }
 }
 
 function envelope(ms: number, channel: string, epoch = 'e') {
   return parseEnvelope(new TextEncoder().encode(`1 ${ms}-0 0-0 ${epoch} ${channel}\n{"n":${ms}}`))!;
 }
 
-const noEpochChange = () => {
-  throw new Error('the epoch did not change');
+const quiet = {
+  onEpoch() {
+    throw new Error('the epoch did not change');
+  },
+  onHole() {
+    throw new Error('nothing was missing');
+  },
 };
 
 describe('the hub', () => {
   test('offers a message once to a reader that hears it by channel and by several patterns', () => {
-    const hub = new Hub(noEpochChange);
+    const hub = new Hub(quiet);
     const ear = new Ear(['user:1'], ['user:*', '*', 'u*1']);
     hub.join(ear);
     hub.dispatch(envelope(1, 'user:1'));
@@ -38,7 +50,7 @@ describe('the hub', () => {
   });
 
   test('encodes a message once, whatever the number of readers', () => {
-    const hub = new Hub(noEpochChange);
+    const hub = new Hub(quiet);
     const ears = [new Ear(['a']), new Ear(['a']), new Ear([], ['*'])];
     for (const ear of ears) hub.join(ear);
     hub.dispatch(envelope(1, 'a'));
@@ -48,7 +60,7 @@ describe('the hub', () => {
   });
 
   test('drops the copies that come by the root name and the all-name', () => {
-    const hub = new Hub(noEpochChange);
+    const hub = new Hub(quiet);
     const ear = new Ear(['a:b'], ['a:*', '*']);
     hub.join(ear);
     for (let copy = 0; copy < 3; copy++) hub.dispatch(envelope(5, 'a:b'));
@@ -57,7 +69,7 @@ describe('the hub', () => {
   });
 
   test('does not offer what is not matched, nor anything after leaving', () => {
-    const hub = new Hub(noEpochChange);
+    const hub = new Hub(quiet);
     const ear = new Ear(['a'], ['user:*']);
     hub.join(ear);
     hub.dispatch(envelope(1, 'b'));
@@ -69,7 +81,7 @@ describe('the hub', () => {
   });
 
   test('listens to roots for patterns, and to everything only for patterns without one', () => {
-    const hub = new Hub(noEpochChange);
+    const hub = new Hub(quiet);
     const keys = keysOf('n');
     expect(hub.names(new Ear(['a:b'], ['user:*', 'user:*:x', 'room*', '*']), keys)).toEqual([
       keys.channelName('a:b' as Channel),
@@ -80,16 +92,79 @@ describe('the hub', () => {
 
   test('says so when another epoch is heard, by message or by probe, and its watermark follows', () => {
     let changes = 0;
-    const hub = new Hub(() => changes++);
-    expect(hub.watermark).toBeUndefined();
+    const hub = new Hub({ ...quiet, onEpoch: () => changes++ });
+    const seen = () => hub.watermark && `${hub.watermark.epoch}-${hub.watermark.ms} ${changes}`;
+    expect(seen()).toBeUndefined();
     hub.dispatch(envelope(9, 'a'));
-    expect([hub.watermark, changes]).toEqual(['e-9-0', 0]);
+    expect(seen()).toBe('e-9 0');
     hub.pulse({ epoch: 'e', tip: { ms: 8, seq: 0 } });
-    expect(hub.watermark).toBe('e-9-0');
+    expect(seen()).toBe('e-9 0');
     hub.pulse({ epoch: 'f', tip: { ms: 3, seq: 0 } });
-    expect([hub.watermark, changes]).toEqual(['f-3-0', 1]);
+    expect(seen()).toBe('f-3 1');
     hub.dispatch(envelope(4, 'a', 'g'));
-    expect([hub.watermark, changes]).toEqual(['g-4-0', 2]);
+    expect(seen()).toBe('g-4 2');
+  });
+});
+
+describe('the chain', () => {
+  /** A hub that has proven everything up to 10 and whose readers depend on it. */
+  function proven(): { hub: Hub; ear: Ear; holes: Hole[] } {
+    const holes: Hole[] = [];
+    const hub = new Hub({ ...quiet, onHole: (hole) => holes.push(hole) });
+    const ear = new Ear(['a', 'b']);
+    hub.join(ear);
+    hub.pulse({ epoch: 'e', tip: { ms: 10, seq: 0 } });
+    return { hub, ear, holes };
+  }
+  const link = (ms: number, previous: number, channel = 'a') =>
+    parseEnvelope(new TextEncoder().encode(`1 ${ms}-0 ${previous}-0 e ${channel}\n{"n":${ms}}`))!;
+  const heard = (ear: Ear) => ear.heard.map((d) => d.envelope.position.ms);
+
+  test('that is broken holds everything back until what is missing was delivered, in its channel’s order', () => {
+    const { hub, ear, holes } = proven();
+    hub.dispatch(link(11, 5));
+    hub.dispatch(link(14, 13));
+    hub.dispatch(link(15, 9, 'b'));
+    expect([heard(ear), hub.holding, hub.watermark]).toEqual([[11], true, undefined]);
+    expect(holes).toEqual([{ channel: 'a', after: { ms: 11, seq: 0 }, last: { ms: 13, seq: 0 } }]);
+    hub.redeliver(link(13, 11));
+    expect(hub.release()).toBe(true);
+    expect(heard(ear)).toEqual([11, 13, 14, 15]);
+  });
+
+  test('that stays broken is told once and goes on', () => {
+    const { hub, ear, holes } = proven();
+    hub.dispatch(link(14, 13));
+    hub.writeOff(holes[0]!, 'trimmed');
+    hub.release();
+    expect([heard(ear), ear.holes.length]).toEqual([[14], 1]);
+    hub.dispatch(link(16, 14));
+    expect(heard(ear)).toEqual([14, 16]);
+  });
+
+  test('is not asked for what readers’ own replays covered', () => {
+    const { hub, ear } = proven();
+    ear.needs = () => false;
+    hub.dispatch(link(14, 13));
+    expect(heard(ear)).toEqual([14]);
+  });
+
+  test('is kept, through a proof, for channels that the proof could not cover', () => {
+    const { hub, holes } = proven();
+    hub.dispatch(link(12, 3));
+    hub.prove({ ms: 20, seq: 0 }, ['a' as Channel]);
+    hub.dispatch(link(22, 15));
+    expect(holes).toEqual([{ channel: 'a', after: { ms: 12, seq: 0 }, last: { ms: 15, seq: 0 } }]);
+  });
+
+  test('asks for history again when more came than is held', () => {
+    const { hub, ear } = proven();
+    hub.hold();
+    const large = `"${'x'.repeat(1 << 20)}"`;
+    for (let ms = 11; ms < 40; ms++) {
+      hub.dispatch(parseEnvelope(new TextEncoder().encode(`1 ${ms}-0 ${ms - 1}-0 e a\n${large}`))!);
+    }
+    expect([hub.release(), hub.holding, heard(ear)]).toEqual([false, true, []]);
   });
 });
 

@@ -4,7 +4,7 @@ import { freePort } from '../../dev/ports.ts';
 import { startRelay } from '../../dev/relay.ts';
 import { type Channel, matches, type Pattern } from '../../shared/channel.ts';
 import { comparePositions, type Id, parseId } from '../../shared/id.ts';
-import { startSlowWay } from '../helpers/proxy.ts';
+import { startWay } from '../helpers/proxy.ts';
 import { connectDirect, type Direct } from '../helpers/redis.ts';
 import { isLive, openStream, type TestStream } from '../helpers/sse.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
@@ -121,12 +121,12 @@ class TestReader {
 
 let stack: Stack;
 let redis: Direct;
-let slowWay: Awaited<ReturnType<typeof startSlowWay>>;
+let slowWay: Awaited<ReturnType<typeof startWay>>;
 
 beforeAll(async () => {
   stack = await startStack();
   redis = await connectDirect(stack.redis.url);
-  slowWay = await startSlowWay(stack.redis.port, 2);
+  slowWay = await startWay(stack.redis.port, 2);
 });
 afterAll(async () => {
   redis.close();

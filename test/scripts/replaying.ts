@@ -182,7 +182,9 @@ export function replaying(bench: Bench): void {
     await send(bench.redis, 'a');
     await bench.direct.call(command!, args);
     expect(await page(['a'], zero)).toBeUndefined();
-    expect(await bench.redis.run(changes, { cursorEpoch: '', after: zero, namesMax: 10 })).toBeUndefined();
+    expect(
+      await bench.redis.run(changes, { cursorEpoch: '', after: zero, prefixes: [''], namesMax: 10 }),
+    ).toBeUndefined();
     const clock = await clockOf(bench.redis);
     expect((await page(['a'], zero))?.clock.epoch).toBe(clock.epoch);
   });
@@ -191,7 +193,9 @@ export function replaying(bench: Bench): void {
     await send(bench.redis, 'a');
     const { nowMs: _, ...clock } = await clockOf(bench.redis);
     expect((await expectPage([], zero)).clock).toMatchObject(clock);
-    expect((await bench.redis.run(changes, { cursorEpoch: '', after: zero, namesMax: 1 }))!.clock).toMatchObject(clock);
+    expect(
+      (await bench.redis.run(changes, { cursorEpoch: '', after: zero, prefixes: [''], namesMax: 1 }))!.clock,
+    ).toMatchObject(clock);
   });
 
   it('changes nothing', async () => {
@@ -201,8 +205,8 @@ export function replaying(bench: Bench): void {
     );
     const before = await bench.direct.dump();
     await page(NAMES, zero, { pageBytes: 1 });
-    await bench.redis.run(changes, { cursorEpoch: 'x', after: zero, namesMax: 1 });
-    await bench.redis.run(recent, { channels: NAMES.map(channel), count: 5 });
+    await bench.redis.run(changes, { cursorEpoch: 'x', after: zero, prefixes: [''], namesMax: 1 });
+    await bench.redis.run(recent, { channels: NAMES.map(channel), count: 5, bytesMax: 1 << 20 });
     expect(await bench.direct.dump()).toEqual(before);
   });
 
@@ -211,16 +215,56 @@ export function replaying(bench: Bench): void {
     await passed(bench.direct, old.ms);
     const cursor = await send(bench.redis, 'b');
     await send(bench.redis, 'c', 0, { length: 0 });
-    const changed = await bench.redis.run(changes, { cursorEpoch: '', after: cursor, namesMax: 10 });
+    const changed = await bench.redis.run(changes, { cursorEpoch: '', after: cursor, prefixes: [''], namesMax: 10 });
     expect(changed!.channels).toEqual(['b', 'c']);
     expect(changed!.clock.tip).toEqual(place((await hash(bench.direct, bench.direct.keys.clock)).t!));
   });
 
-  it('is told of one name more than it can take, so that too many are noticed', async () => {
+  it('is told when more changed than it looked at, and only of names with the asked beginnings', async () => {
     for (const name of NAMES) await send(bench.redis, name);
-    const count = async (namesMax: number) =>
-      (await bench.redis.run(changes, { cursorEpoch: '', after: zero, namesMax }))!.channels.length;
-    expect([await count(5), await count(4), await count(3)]).toEqual([5, 5, 4]);
+    const ask = async (namesMax: number, prefixes: string[]) =>
+      (await bench.redis.run(changes, { cursorEpoch: '', after: zero, prefixes, namesMax }))!;
+    expect((await ask(5, [''])).capped).toBe(false);
+    expect((await ask(4, [''])).capped).toBe(true);
+    const [one, two] = NAMES as [string, string];
+    expect((await ask(5, [one, two])).channels.sort()).toEqual([one, two].sort());
+    expect((await ask(5, ['nothing like it'])).channels).toEqual([]);
+  });
+
+  it('reads each channel from a place of its own where one is given', async () => {
+    const sent = await sendAll(bench.redis, [first, outgoing('b', '1'), later, outgoing('b', '2')]);
+    const whole = await bench.redis.run(replay, {
+      channels: ['a', 'b'].map(channel),
+      cursorEpoch: '',
+      after: zero,
+      starts: [undefined, sent[1]!],
+      pageBytes: 1 << 20,
+    });
+    const counts = whole!.channels.map((c) => `${c.channel} ${c.entries.length}`);
+    expect(counts.sort()).toEqual(['a 2', 'b 1']);
+  });
+
+  it('tells of a channel that ends within an early page with a message that is not kept', async () => {
+    await send(bench.redis, 'quiet');
+    await send(bench.redis, 'quiet', 0, { length: 0 });
+    for (let i = 0; i < 20; i++) await send(bench.redis, 'busy');
+    const early = await page(['quiet', 'busy'], zero, { pageBytes: 400 });
+    const quiet = early!.channels.find((c) => c.channel === 'quiet')!;
+    expect(text(early!.upto)).not.toBe(text(early!.until));
+    expect([quiet.lastKind, quiet.older, quiet.entries.length]).toEqual(['not-kept', false, 1]);
+    expect(comparePositions(quiet.last, early!.upto)).toBeLessThanOrEqual(0);
+  });
+
+  it('is begun, for a rewind, no further back than the bytes allow', async () => {
+    const sent = await sendAll(
+      bench.redis,
+      Array.from({ length: 9 }, () => outgoing('a', JSON.stringify('x'.repeat(1_000)))),
+    );
+    const at = async (bytesMax: number) => {
+      const [place] = await bench.redis.run(recent, { channels: [channel('a')], count: 100, bytesMax });
+      return sent.findIndex((m) => text(m) === text(place!));
+    };
+    expect([await at(1), await at(2_500), await at(1 << 20)]).toEqual([8, 6, 0]);
   });
 
   it('is begun, for a rewind, at the place of the newest so many of each channel', async () => {
@@ -229,7 +273,9 @@ export function replaying(bench: Bench): void {
       [first, later, { ...later, length: 0 }, later].concat(outgoing('b', '1', { length: 0 })),
     );
     const at = async (count: number) =>
-      (await bench.redis.run(recent, { channels: ['a', 'b', 'never'].map(channel), count })).map((p) => p && text(p));
+      (await bench.redis.run(recent, { channels: ['a', 'b', 'never'].map(channel), count, bytesMax: 1 << 20 })).map(
+        (p) => p && text(p),
+      );
     expect(await at(1)).toEqual([text(sent[3]!), undefined, undefined]);
     expect(await at(2)).toEqual([text(sent[1]!), undefined, undefined]);
     expect(await at(9)).toEqual([text(sent[0]!), undefined, undefined]);
