@@ -40,26 +40,29 @@ function kindOf(essence: string): BodyKind['kind'] {
 }
 
 /**
- * The body's bytes, at most `bytesMax`: by its announced length before a byte is read, and by count while reading, as
- * chunked bodies announce none. Throws body_too_large, content_type_unsupported for a compressed body, and body_invalid
- * for one that breaks off: its sender has gone, which is no fault of ours.
+ * The body's bytes, at most `bytesMax`, announced or counted while they come. One that is too large is read on to a bound
+ * and dropped: answered in the middle of its sending, most clients would see a broken connection and not the answer.
+ * Throws body_too_large, content_type_unsupported for a compressed body, and body_invalid for one that breaks off: its
+ * sender has gone, which is no fault of ours.
  */
 export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array> {
   const encoding = request.headers.get('Content-Encoding')?.trim().toLowerCase() || 'identity';
   if (encoding !== 'identity') throw unsupported('Send the body uncompressed, without Content-Encoding.');
+  const announced = Number(request.headers.get('Content-Length'));
   const tooLarge = new Refusal('body_too_large', `Send at most ${bytesMax} bytes.`);
-  if (Number(request.headers.get('Content-Length')) > bytesMax) throw tooLarge;
+  if (announced > limits.bodyLingerBytesMax) throw tooLarge;
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
     for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
       size += chunk.length;
-      if (size > bytesMax) throw tooLarge; // leaving the loop cancels the stream
-      chunks.push(chunk);
+      if (Math.max(size, announced) <= bytesMax) chunks.push(chunk);
+      if (size > limits.bodyLingerBytesMax) break; // leaving the loop cancels the stream
     }
-  } catch (error) {
-    throw error === tooLarge ? tooLarge : new Refusal('body_invalid', 'The body broke off. Send all of it.');
+  } catch {
+    throw new Refusal('body_invalid', 'The body broke off. Send all of it.');
   }
+  if (size > bytesMax) throw tooLarge;
   return joined(chunks);
 }
 

@@ -11,6 +11,8 @@ export const limits = {
   bodyBytesMax: 256 << 10,
   /** A text body as a JSON string: escapes may make six characters of one, and two messages must fit an outbox. */
   dataCharsMax: 512 << 10,
+  /** How much of a body that is too large is read and dropped, so that its sender comes to reading the answer. */
+  bodyLingerBytesMax: 8 << 20,
   /** One batch, in the request and in Redis's one uninterrupted run. */
   batchBytesMax: 1 << 20,
   batchMessagesMax: 1000,
