@@ -23,7 +23,10 @@ export function answerUnserved(router: Router<[unknown, RouterRoute]>): NotFound
     const allow = served.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
     const refusal = allow
       ? new Refusal('method_not_allowed', `Use ${allow} here.`, { headers: { Allow: allow } })
-      : new Refusal('route_unknown', 'Nothing is served at this path. GET /openapi.json lists what is.');
+      : new Refusal(
+          'route_unknown',
+          'Nothing is served at this path. Streams are at the relay; GET /openapi.json lists what is here.',
+        );
     return problemResponse(refusal, c.get('requestId'));
   };
 }

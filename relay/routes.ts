@@ -101,6 +101,7 @@ function honoHead(req: { url: string; header(name: string): string | undefined }
  */
 function serveConsole(app: Hono, { edgeUrl, publishKey }: NonNullable<Config['console']>): void {
   const page = readFileSync(new URL('./console.html', import.meta.url), 'utf8');
+  app.get('/', (c) => c.redirect('/console'));
   app.get('/console', (c) => {
     const isOurs = isLoopback(new URL(c.req.url).hostname.replace(/^\[|\]$/g, ''));
     const key = (isOurs && publishKey) || null;

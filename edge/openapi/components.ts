@@ -93,6 +93,7 @@ export function answerSchemas(): Record<string, Json> {
       next: { ...nullableId, description: 'Ask on with it: as after (asc) or before (desc). Null: no more for now.' },
       oldest: { ...nullableId, description: 'The oldest kept message of the channel.' },
       gap: { anyOf: [{ $ref: refTo('Gap') }, { type: 'null' }], description: 'The first known loss behind after.' },
+      cursor: { ...nullableId, description: 'Poll from here: give it as after.' },
     }),
     Token: object({ token: { type: 'string' }, expires: timestamp }),
     Problem: problemSchema(),

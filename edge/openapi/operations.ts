@@ -83,7 +83,7 @@ function publishOperation(): Json {
   return {
     ...operation('publish', 'Publish one message: the body is its data', ['publish'], parameters, problemCodes, {
       200: {
-        ...answer('Published before with this Idempotency-Key: the same answer.', 'Published', publishedExample),
+        ...answer('Published before with this Idempotency-Key: the same answer.', 'Published'),
         headers: { 'Idempotent-Replayed': { schema: { const: 'true' } } },
       },
       201: {
@@ -109,10 +109,9 @@ function publishOperation(): Json {
 function batchOperation(): Json {
   const codes: ProblemCode[] = ['credential_missing', 'query_invalid', ...withRedis, ...writing, ...publishing];
   const items = { type: 'array', minItems: 1, maxItems: limits.batchMessagesMax, items: { $ref: refTo('BatchItem') } };
-  const example = { results: [publishedExample] };
   return {
     ...operation('publishBatch', 'Publish many messages', ['publish'], [idempotencyKey, traceparent], codes, {
-      200: answer('Each item answered by itself.', 'BatchResults', example),
+      200: answer('Each item answered by itself.', 'BatchResults'),
     }),
     requestBody: body({ 'application/json': { schema: items }, [envelopeType]: { schema: items } }),
   };
@@ -129,10 +128,9 @@ function historyOperation(): Json {
     query('limit', 'At most so many; a page may end earlier by its bytes.', limit),
     query('order', 'Default: asc with after or since, else desc (newest first).', { enum: ['asc', 'desc'] }),
   ];
-  const example = { items: [messageExample], next: null, oldest: exampleId, gap: null };
   const codes = [...reading, 'cursor_invalid'] as ProblemCode[];
   return operation('readHistory', 'What the channel keeps', ['read'], parameters, codes, {
-    200: answer('One page.', 'History', example),
+    200: answer('One page.', 'History'),
   });
 }
 
@@ -185,6 +183,7 @@ function body(content: Json): Json {
   return { required: true, content };
 }
 
-function answer(description: string, schema: string, example: Json): Json {
-  return { description, content: { 'application/json': { schema: { $ref: refTo(schema) }, example } } };
+function answer(description: string, schema: string, example?: Json): Json {
+  const content = { schema: { $ref: refTo(schema) }, ...(example && { example }) };
+  return { description, content: { 'application/json': content } };
 }

@@ -5,13 +5,15 @@ import { demand } from '../../shared/grant.ts';
 import { formatId, type Id, type Position, parseId } from '../../shared/id.ts';
 import { limits } from '../../shared/limits.ts';
 import { type HistoryReply, history, message, purge } from '../../shared/scripts/history.ts';
+import type { Entry } from '../../shared/scripts/replies.ts';
 import { channelIn, type Edge, type EdgeContext, type Handler } from '../context.ts';
 import { type Gap, gapOn, placeOf } from '../gap.ts';
 import { readQuery } from '../query.ts';
 
 /**
  * GET /v1/channels/{channel}/messages: one page. Newest first, unless `after` or `since` says where to read on from: then
- * oldest first. `next` is the id to ask on with: as `after` in ascending order, as `before` in descending.
+ * oldest first. `next` is the id to ask on with: as `after` in ascending order, as `before` in descending. `cursor` is the
+ * place to poll from: everything up to there is in this answer, or was told in its `gap`.
  */
 export function readHistory(edge: Edge): Handler {
   return async (c) => {
@@ -26,11 +28,18 @@ export function readHistory(edge: Edge): Handler {
       next: last ? formatId(last.epoch, last.position) : null,
       oldest: reply?.oldest ? formatId(reply.oldestEpoch, reply.oldest) : null,
       gap,
+      cursor: reply ? cursorAfter(reply, asked, last) : null,
     };
     return c.body(`{"items":[${items.join(',')}],${JSON.stringify(rest).slice(1)}`, 200, {
       'Content-Type': 'application/json',
     });
   };
+}
+
+/** Null where newer messages were left out, or nothing can be said of this history. */
+function cursorAfter({ clock }: HistoryReply, { before, order }: Asked, last: Entry | undefined): string | null {
+  if (before || clock.epoch === '') return null;
+  return last && order === 'asc' ? formatId(last.epoch, last.position) : formatId(clock.epoch, clock.tip);
 }
 
 /** GET /v1/channels/{channel}/messages/{id}: one kept message, or 404 when it is not, or no longer, kept. */

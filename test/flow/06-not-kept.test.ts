@@ -40,3 +40,17 @@ test('what is missing between two kept messages is told before the second of the
   const order = away.blocks.map((block) => block.event ?? (block.data ? block.id : undefined));
   expect(order.indexOf('edgewire.gap')).toBeLessThan(order.indexOf(third));
 });
+
+test('whoever polls history hears of a loss once, and goes on from the cursor of the answer', async () => {
+  const first = await scene.publish('polled', 1);
+  await scene.publish('polled', 2, { 'Edgewire-Store': 'no' });
+  const poll = async (after: string) =>
+    (await fetch(`${scene.stack.edgeUrl}/v1/channels/polled/messages?after=${after}`)).json();
+  const told = await poll(first);
+  expect(told).toMatchObject({ items: [], next: null, gap: { after: first, reason: 'not-kept' } });
+  expect(await poll(told.cursor)).toMatchObject({ items: [], gap: null });
+  const third = await scene.publish('polled', 3);
+  const { items, gap, cursor } = await poll(told.cursor);
+  expect([items.map((m: { id: string }) => m.id), gap]).toEqual([[third], null]);
+  expect((await poll(cursor)).items).toEqual([]);
+});

@@ -513,7 +513,6 @@ const routes: Row[] = rows(
     told: /^See \/openapi\.json for what is served here; publishing is at the edge/,
   },
   [
-    '/',
     '/v1',
     '/v1/',
     '/v1/streams',
