@@ -105,14 +105,15 @@ export type EnvelopeFields = z.output<typeof envelope> & { channel?: Channel };
 
 const subRule = 'Name the subject in 1 to 256 printable characters.';
 const namesRule = `Use an array of at most ${limits.tokenNamesMax} names.`;
+const few = z.maxLength(limits.tokenNamesMax, namesRule);
 
 export const tokenRequest = z
   .strictObject(
     {
       sub: z.string(subRule).check(z.regex(/^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,256}$/, subRule)),
-      channels: z.optional(z.array(channel, namesRule).check(z.maxLength(limits.tokenNamesMax, namesRule))),
-      patterns: z.optional(z.array(pattern, namesRule).check(z.maxLength(limits.tokenNamesMax, namesRule))),
-      publish: z.optional(z.array(pattern, namesRule).check(z.maxLength(limits.tokenNamesMax, namesRule))),
+      channels: z.optional(z.array(channel, namesRule).check(few)),
+      patterns: z.optional(z.array(pattern, namesRule).check(few)),
+      publish: z.optional(z.array(pattern, namesRule).check(few)),
       ttl: z.optional(duration(limits.tokenLifeMsMax, 'Use a duration from 1s to 1h, such as 10m, or whole seconds.')),
     },
     objectRule('This field is unknown. Use sub, channels, patterns, publish or ttl.'),
