@@ -20,7 +20,7 @@ export interface Settings {
   anonymousRead: readonly Pattern[];
 }
 
-const text = z.string().check(z.regex(/^[^]{1,256}$/));
+const text = z.string().check(z.regex(/^.{1,256}$/s));
 const pattern = z.string().check(z.refine((text) => parsePattern(text) !== undefined, { error: 'not a pattern' }));
 
 /** A second entry of one name would never be looked at: a rotation done wrongly must not wait for somebody's lock-out. */
