@@ -17,6 +17,7 @@ export interface Metrics {
   repairs: Counter<'kind'>;
   repaired: Counter;
   resubscribed: Counter;
+  unaudited: Counter;
 }
 
 /** Plain numbers that the hot path counts; read only when somebody asks. */
@@ -86,6 +87,7 @@ export function createMetrics(gauges: Gauges): Metrics {
       labelNames: ['kind'] as const,
     }),
     repaired: counter('repaired_total', 'Messages that pub/sub did not bring and history did'),
+    unaudited: counter('unaudited_total', 'Audits given up because more channels changed than one compares'),
     resubscribed: counter('resubscribed_total', 'Times the subscription to Redis was lost and made whole'),
   };
 }
