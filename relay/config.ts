@@ -14,6 +14,8 @@ export interface Config extends Settings {
   readersMax: number;
   /** How long a stopping relay takes to send its readers away. */
   drainMs: number;
+  /** About how often this relay tries to drop what is known of long-quiet channels. */
+  janitorMs: number;
   logLevel: string;
 }
 
@@ -49,6 +51,13 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     ),
     readersMax: faults.read('READERS_MAX', env.READERS_MAX, 50_000, wholeNumber(1, 10_000_000), 'a number of streams'),
     drainMs: faults.read('DRAIN_MS', env.DRAIN_MS, 5_000, wholeNumber(0, 600_000), 'milliseconds up to 600000'),
+    janitorMs: faults.read(
+      'JANITOR_MS',
+      env.JANITOR_MS,
+      600_000,
+      wholeNumber(100, 86_400_000),
+      'milliseconds from 100 to 86400000',
+    ),
     logLevel: faults.read(
       'LOG_LEVEL',
       env.LOG_LEVEL,

@@ -17,6 +17,7 @@ export interface Metrics {
   repairs: Counter<'kind'>;
   repaired: Counter;
   resubscribed: Counter;
+  forgotten: Counter;
 }
 
 /** Plain numbers that the hot path counts; read only when somebody asks. */
@@ -87,5 +88,6 @@ export function createMetrics(gauges: Gauges): Metrics {
     }),
     repaired: counter('repaired_total', 'Messages that pub/sub did not bring and history did'),
     resubscribed: counter('resubscribed_total', 'Times the subscription to Redis was lost and made whole'),
+    forgotten: counter('forgotten_total', 'Long-quiet channels that this relay dropped from last and index'),
   };
 }

@@ -6,6 +6,7 @@ import { parseEnvelope, parsePulse } from '../shared/envelope.ts';
 import { type AttachParts, type AttachTools, attachParts } from './attach.ts';
 import type { Config } from './config.ts';
 import { Hub } from './hub.ts';
+import { runJanitor } from './janitor.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createProbe } from './probe.ts';
@@ -129,6 +130,20 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     server.listen(config.port, config.host, resolve);
   });
   const timer = setInterval(tick, Math.min(TICK_MS, config.heartbeatMs));
+  const janitor = new AbortController();
+  void runJanitor(
+    {
+      redis,
+      metrics,
+      log,
+      relayId,
+      retention: config.retention,
+      everyMs: config.janitorMs,
+      pause: (ms, signal) => pause(ms, undefined, { signal }),
+      random: Math.random,
+    },
+    janitor.signal,
+  );
   const { port } = server.address() as AddressInfo;
   const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
   log.info({ url, relayId }, 'relay listening');
@@ -136,6 +151,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
   /** Unready first, so that load balancers look elsewhere; who comes all the same is asked to come back. */
   async function stop(): Promise<void> {
     draining = true;
+    janitor.abort();
     await readers.drain(config.drainMs);
     clearInterval(timer);
     const closed = new Promise((resolve) => server.close(resolve));

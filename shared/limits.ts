@@ -67,6 +67,11 @@ export const limits = {
   retryMsMin: 1_000,
   retryMsMax: 3_000,
 
+  /** Long-quiet channels dropped in one run of Redis: some 2 ms. */
+  forgetChannelsMax: 1000,
+  /** Ends of earlier epochs that stay known: restarts and failovers of Redis, years of them on a sound server. */
+  forksMax: 100,
+
   tokenBytesMax: 8 << 10,
   tokenLifeMsMax: 3600_000,
   tokenNamesMax: 100,
