@@ -13,6 +13,8 @@ export interface Edge {
   uuid(): string;
   /** `[a-z0-9]{10}`, drawn anew for each run of a publishing script. */
   seed(): string;
+  /** Resolves after about so long: half of it to one and a half. */
+  pause(ms: number): Promise<void>;
   /** Takes what may be read by operators: no bodies, no credentials, no query strings. */
   log(entry: Record<string, unknown>): void;
 }

@@ -1,4 +1,3 @@
-import { limits } from '../shared/limits.ts';
 import { type Redis, RedisAway } from '../shared/redis.ts';
 import { longestKeepMs, type RetentionRule } from '../shared/retention.ts';
 import { forget } from '../shared/scripts/clock.ts';
@@ -19,6 +18,10 @@ export interface JanitorTools {
   random(): number;
 }
 
+/** Some 2 ms of Redis's time. */
+const CHANNELS_PER_RUN = 1_000;
+/** Ends of earlier epochs that stay known: restarts and failovers of Redis, years of them on a sound server. */
+const FORKS_MAX = 100;
 /** Longer than a run and its pause, so that a relay at work keeps its place; short, so that a dead one leaves it soon. */
 const LEASE_MS = 5_000;
 /** Between two runs others have Redis for themselves. */
@@ -47,13 +50,13 @@ async function clean({ redis, metrics, relayId, retention, pause }: JanitorTools
     holder: relayId,
     leaseMs: LEASE_MS,
     quietMs: 2 * longestKeepMs(retention),
-    channelsMax: limits.forgetChannelsMax,
-    forksMax: limits.forksMax,
+    channelsMax: CHANNELS_PER_RUN,
+    forksMax: FORKS_MAX,
   };
   for (;;) {
     const names = await redis.run(forget, args);
     metrics.forgotten.inc(names?.length ?? 0);
-    if ((names?.length ?? 0) < limits.forgetChannelsMax) return;
+    if ((names?.length ?? 0) < CHANNELS_PER_RUN) return;
     await pause(BREATH_MS, signal);
   }
 }

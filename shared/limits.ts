@@ -30,6 +30,8 @@ export const limits = {
   idempotencyKeyCharsMax: 255,
   /** A day covers every retry schedule worth the name; the record is small. */
   idempotencyMsMax: 24 * 3600_000,
+  /** An edge's own tries of one request: longer than a relay or a proxy that holds one of them back stays silent. */
+  idempotencyTriesMs: 60_000,
   /** The longest a message's own `ttl` may be: 30 days, the longest retention we recommend. */
   messageTtlMsMax: 30 * 86_400_000,
 
@@ -67,15 +69,12 @@ export const limits = {
   retryMsMin: 1_000,
   retryMsMax: 3_000,
 
-  /** Long-quiet channels dropped in one run of Redis: some 2 ms. */
-  forgetChannelsMax: 1000,
-  /** Ends of earlier epochs that stay known: restarts and failovers of Redis, years of them on a sound server. */
-  forksMax: 100,
-
   tokenBytesMax: 8 << 10,
   tokenLifeMsMax: 3600_000,
   tokenNamesMax: 100,
 
-  /** Redis is nearby or it is away: an edge request does not wait longer for it. */
+  /** Redis is nearby or it is away: a relay does not wait longer for an answer. */
   redisWaitMsMax: 2_000,
+  /** An edge waits so long for each of its tries, across an ocean too. */
+  redisTryMsMax: 1_500,
 } as const;
