@@ -22,8 +22,8 @@ export default {
 /** A wrong configuration is logged once, whole, and answers every request the same. */
 function answerFrom(env: Env): Answer {
   try {
-    const { settings, redis } = readConfig(env);
-    const app = createApp({ settings, redis: connectRedis(redis, settings.keys), ...outside });
+    const { redis, ...config } = readConfig(env);
+    const app = createApp({ ...config, redis: connectRedis(redis, config.settings.keys), ...outside });
     return (request) => app.fetch(request);
   } catch (error) {
     outside.log({ level: 'error', code: 'internal', detail: error instanceof Error ? error.message : 'unknown' });

@@ -8,6 +8,8 @@ export interface Config extends Settings {
   port: number;
   /** What edges present at the REST door; absent = the door is shut. */
   restToken: string | undefined;
+  /** What edges present to have messages delivered live while Redis is away; absent = they cannot. */
+  degradedToken: string | undefined;
   console: { edgeUrl: string; publishKey: string | undefined } | undefined;
   heartbeatMs: number;
   /** Streams at once; whoever comes beyond is asked to come back. */
@@ -34,13 +36,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     redisUrl,
     host,
     port: faults.read('PORT', env.PORT, 8788, wholeNumber(0, 65_535), 'a port number'),
-    restToken: faults.read(
-      'REST_TOKEN',
-      env.REST_TOKEN,
-      undefined,
-      (text) => (text.length >= 32 ? text : undefined),
-      'use at least 32 characters, e.g. the output of: openssl rand -hex 32',
-    ),
+    restToken: faults.read('REST_TOKEN', env.REST_TOKEN, undefined, parseSecret, SECRET_RULE),
+    degradedToken: faults.read('DEGRADED_TOKEN', env.DEGRADED_TOKEN, undefined, parseSecret, SECRET_RULE),
     console: env.CONSOLE === '1' ? { edgeUrl, publishKey: env.CONSOLE_KEY || undefined } : undefined,
     heartbeatMs: faults.read(
       'HEARTBEAT_MS',
@@ -83,6 +80,12 @@ function wholeNumber(min: number, max: number) {
     const n = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
     return n >= min && n <= max ? n : undefined;
   };
+}
+
+const SECRET_RULE = 'use at least 32 characters, e.g. the output of: openssl rand -hex 32';
+
+function parseSecret(text: string): string | undefined {
+  return text.length >= 32 ? text : undefined;
 }
 
 function parseRedisUrl(text: string): string | undefined {

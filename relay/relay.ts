@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { parseEnvelope, parsePulse } from '../shared/envelope.ts';
+import { passingFrame } from '../shared/sse.ts';
 import { type AttachParts, type AttachTools, attachParts } from './attach.ts';
 import type { Config } from './config.ts';
 import { Hub } from './hub.ts';
@@ -121,6 +122,10 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     metrics,
     log,
     ready,
+    pass(channel, json) {
+      metrics.degraded.inc();
+      return hub.pass(channel, passingFrame(json));
+    },
     roomForMore: () => readers.size < config.readersMax,
     accept: (sink, request) => readers.accept(sink, request),
     retryMs,

@@ -13,7 +13,7 @@ import { tried } from '../tries.ts';
 
 /**
  * POST /v1/channels/{channel}/messages: the body is `data`. 201 kept and sent; 202 sent, not kept, as the channel's rule or
- * the caller had it; 200 the answer of the first try with this Idempotency-Key.
+ * the caller had it, or handed to relays because Redis is away; 200 the answer given before to this Idempotency-Key.
  */
 export function publishMessage(edge: Edge): Handler {
   return async (c) => {
@@ -28,7 +28,10 @@ export function publishMessage(edge: Edge): Handler {
     const idempotency = await idempotencyOf(c, what, bytes);
 
     const message = outgoing(channel, { ...given, traceparent: given.traceparent ?? traceparent }, edge.settings);
-    const reply = await tried(edge, () => edge.redis.run(publish, { ...message, seed: edge.seed(), idempotency }));
+    const reply = await tried(edge, [message], () =>
+      edge.redis.run(publish, { ...message, seed: edge.seed(), idempotency }),
+    );
+    if ('degraded' in reply) return c.json({ channel, ...reply }, 202);
     if (reply.status === 'conflict') throw conflict();
     return answer(c, channel, reply);
   };
