@@ -15,6 +15,7 @@ import { Readers, retryMs } from './readers.ts';
 import { connectCommands } from './redis.ts';
 import { createRepair } from './repair.ts';
 import { createRelayServer } from './server.ts';
+import { createSharedReads } from './shared-reads.ts';
 import { createSubscriber } from './subscriber.ts';
 
 export interface Relay {
@@ -74,6 +75,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     newSeed,
     pages: pLimit(PAGES_AT_ONCE),
     lists: pLimit(LISTS_AT_ONCE),
+    shared: createSharedReads(pause),
     parts,
   };
   const readers = new Readers(tools, log, () => `${relayId}.${randomWord(12)}`);
