@@ -4,15 +4,19 @@ import { Refusal } from '../shared/errors.ts';
 import type { Grant } from '../shared/grant.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { Settings } from '../shared/settings.ts';
+import type { Degraded } from './config.ts';
 
 /** What the edge is given from outside, once per environment: settings, Redis, clock, randomness, log. */
 export interface Edge {
   settings: Settings;
   redis: Redis;
+  degraded: Degraded;
   nowMs(): number;
   uuid(): string;
   /** `[a-z0-9]{10}`, drawn anew for each run of a publishing script. */
   seed(): string;
+  /** Resolves after about so long: half of it to one and a half. */
+  pause(ms: number): Promise<void>;
   /** Takes what may be read by operators: no bodies, no credentials, no query strings. */
   log(entry: Record<string, unknown>): void;
 }

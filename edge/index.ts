@@ -22,8 +22,8 @@ export default {
 /** A wrong configuration is logged once, whole, and answers every request the same. */
 function answerFrom(env: Env): Answer {
   try {
-    const { settings, redis } = readConfig(env);
-    const app = createApp({ settings, redis: connectRedis(redis, settings.keys), ...outside });
+    const { redis, ...config } = readConfig(env);
+    const app = createApp({ ...config, redis: connectRedis(redis, config.settings.keys), ...outside });
     return (request) => app.fetch(request);
   } catch (error) {
     outside.log({ level: 'error', code: 'internal', detail: error instanceof Error ? error.message : 'unknown' });
@@ -43,8 +43,8 @@ function unconfigured(): Response {
   return response;
 }
 
-/** Clock, randomness and log, which nothing else here reaches for. */
-const outside: Pick<Edge, 'nowMs' | 'uuid' | 'seed' | 'log'> = {
+/** Clock, randomness, timer and log, which nothing else here reaches for. */
+const outside: Pick<Edge, 'nowMs' | 'uuid' | 'seed' | 'pause' | 'log'> = {
   nowMs: () => Date.now(),
   uuid: () => crypto.randomUUID(),
   // 36^10 is a little over 2^51, so that a seed is never drawn twice; the remainder's bias is one in 5,000.
@@ -52,5 +52,6 @@ const outside: Pick<Edge, 'nowMs' | 'uuid' | 'seed' | 'log'> = {
     const [drawn] = crypto.getRandomValues(new BigUint64Array(1));
     return (drawn! % 36n ** 10n).toString(36).padStart(10, '0');
   },
+  pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms * (0.5 + Math.random()))),
   log: (entry) => console.error(JSON.stringify(entry)),
 };

@@ -5,8 +5,7 @@ import { type Redis, RedisAway, RedisRefused, type Script } from '../shared/redi
 
 /**
  * The port over Upstash's REST client, its only importer. One HTTP request for each run, one more after NOSCRIPT. The
- * client neither retries (an answer that is lost leaves the outcome unknown, which is the caller's to resolve with its
- * Idempotency-Key), nor bundles, nor guesses types. One client serves every request of an isolate: it holds no connection.
+ * client neither retries (`edge/tries.ts` does, where that is safe), nor bundles, nor guesses types. One client serves every request of an isolate: it holds no connection.
  */
 export function connectRedis({ url, token }: { url: string; token: string }, keys: Keys): Redis {
   const client = new Upstash({
@@ -19,7 +18,7 @@ export function connectRedis({ url, token }: { url: string; token: string }, key
     readYourWrites: false,
     responseEncoding: false, // our replies are valid UTF-8, so JSON carries them as they are
     // A function: given a bare signal, the client turns the time-out into a fake answer of 200.
-    signal: () => AbortSignal.timeout(limits.redisWaitMsMax),
+    signal: () => AbortSignal.timeout(limits.redisTryMsMax),
   });
   const digests = new Map<string, string>();
 

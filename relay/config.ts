@@ -8,12 +8,16 @@ export interface Config extends Settings {
   port: number;
   /** What edges present at the REST door; absent = the door is shut. */
   restToken: string | undefined;
+  /** What edges present to have messages delivered live while Redis is away; absent = they cannot. */
+  degradedToken: string | undefined;
   console: { edgeUrl: string; publishKey: string | undefined } | undefined;
   heartbeatMs: number;
   /** Streams at once; whoever comes beyond is asked to come back. */
   readersMax: number;
   /** How long a stopping relay takes to send its readers away. */
   drainMs: number;
+  /** About how often this relay tries to drop what is known of long-quiet channels. */
+  janitorMs: number;
   logLevel: string;
 }
 
@@ -32,13 +36,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     redisUrl,
     host,
     port: faults.read('PORT', env.PORT, 8788, wholeNumber(0, 65_535), 'a port number'),
-    restToken: faults.read(
-      'REST_TOKEN',
-      env.REST_TOKEN,
-      undefined,
-      (text) => (text.length >= 32 ? text : undefined),
-      'use at least 32 characters, e.g. the output of: openssl rand -hex 32',
-    ),
+    restToken: faults.read('REST_TOKEN', env.REST_TOKEN, undefined, parseSecret, SECRET_RULE),
+    degradedToken: faults.read('DEGRADED_TOKEN', env.DEGRADED_TOKEN, undefined, parseSecret, SECRET_RULE),
     console: env.CONSOLE === '1' ? { edgeUrl, publishKey: env.CONSOLE_KEY || undefined } : undefined,
     heartbeatMs: faults.read(
       'HEARTBEAT_MS',
@@ -49,6 +48,13 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     ),
     readersMax: faults.read('READERS_MAX', env.READERS_MAX, 50_000, wholeNumber(1, 10_000_000), 'a number of streams'),
     drainMs: faults.read('DRAIN_MS', env.DRAIN_MS, 5_000, wholeNumber(0, 600_000), 'milliseconds up to 600000'),
+    janitorMs: faults.read(
+      'JANITOR_MS',
+      env.JANITOR_MS,
+      600_000,
+      wholeNumber(100, 86_400_000),
+      'milliseconds from 100 to 86400000',
+    ),
     logLevel: faults.read(
       'LOG_LEVEL',
       env.LOG_LEVEL,
@@ -74,6 +80,12 @@ function wholeNumber(min: number, max: number) {
     const n = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
     return n >= min && n <= max ? n : undefined;
   };
+}
+
+const SECRET_RULE = 'use at least 32 characters, e.g. the output of: openssl rand -hex 32';
+
+function parseSecret(text: string): string | undefined {
+  return text.length >= 32 ? text : undefined;
 }
 
 function parseRedisUrl(text: string): string | undefined {

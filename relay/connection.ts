@@ -159,6 +159,13 @@ export class Reader implements Hearer {
     return this.state === 'live' && comparePositions(position, this.#floor) > 0;
   }
 
+  pass(frame: Uint8Array): boolean {
+    const fits = this.#sink.pendingBytes + frame.length <= limits.outboxBytesMax;
+    if (!fits || !this.greeted || this.state === 'slow' || this.state === 'closed') return false;
+    this.write(frame);
+    return true;
+  }
+
   missed({ channel, after }: Hole, reason: GapReason): void {
     this.gap(channel, after, undefined, reason, this.cursor!.epoch);
   }

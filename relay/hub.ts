@@ -25,6 +25,8 @@ export interface Hearer {
   offer(delivery: Delivery): void;
   /** Whether it depends on this relay hearing what lies at `position`: it is live, and its own replay did not reach there. */
   needs(position: Position): boolean;
+  /** A message that no history holds: now or never. Whether it was written. */
+  pass(frame: Uint8Array): boolean;
   /** What is missing for good. */
   missed(hole: Hole, reason: GapReason): void;
 }
@@ -128,6 +130,13 @@ export class Hub {
     if (comparePositions(envelope.position, this.heard(envelope.channel)) <= 0) return false;
     this.#deliver(envelope, this.#hearers(envelope.channel));
     return true;
+  }
+
+  /** What no history holds, to whoever hears `channel` now, past all order and proof. Answers how many it was written to. */
+  pass(channel: Channel, frame: Uint8Array): number {
+    let written = 0;
+    for (const hearer of this.#hearers(channel) ?? []) if (hearer.pass(frame)) written++;
+    return written;
   }
 
   /** History has what lies in `hole` no more: whoever depends on it is told. */

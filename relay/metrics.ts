@@ -18,6 +18,8 @@ export interface Metrics {
   repaired: Counter;
   resubscribed: Counter;
   unaudited: Counter;
+  forgotten: Counter;
+  degraded: Counter;
 }
 
 /** Plain numbers that the hot path counts; read only when somebody asks. */
@@ -89,5 +91,7 @@ export function createMetrics(gauges: Gauges): Metrics {
     repaired: counter('repaired_total', 'Messages that pub/sub did not bring and history did'),
     unaudited: counter('unaudited_total', 'Audits given up because more channels changed than one compares'),
     resubscribed: counter('resubscribed_total', 'Times the subscription to Redis was lost and made whole'),
+    degraded: counter('degraded_total', 'Messages taken for live delivery alone, because an edge did not reach Redis'),
+    forgotten: counter('forgotten_total', 'Long-quiet channels that this relay dropped from last and index'),
   };
 }

@@ -7,6 +7,7 @@ import { type Redis, RedisAway } from '../shared/redis.ts';
 import { probe } from '../shared/scripts/clock.ts';
 import { changes, recent } from '../shared/scripts/replay.ts';
 import type { Reader } from './connection.ts';
+import type { SharedReads } from './shared-reads.ts';
 
 /** Where a stream begins. */
 export type Start =
@@ -20,6 +21,7 @@ export interface PlanTools {
   redis: Redis;
   /** How many lists of channels are asked for at once. */
   lists: LimitFunction;
+  shared: SharedReads;
   /** `[a-z0-9]{10}`, fresh for each call. */
   newSeed(): string;
   parts: { until(snapshot: Position): Position | undefined };
@@ -80,12 +82,13 @@ async function snapshot(
   reader: Reader,
   cursor: Id | undefined,
   after: Position | undefined,
-  { redis, newSeed, lists }: PlanTools,
+  { redis, newSeed, lists, shared }: PlanTools,
 ): Promise<{ clock: Clock; channels: Channel[]; capped: boolean }> {
   const namesMax = after && reader.patterns.length > 0 ? limits.changedChannelsMax : 0;
   const prefixes = reader.patterns.map((pattern) => pattern.split('*', 1)[0]!);
-  const args = { cursorEpoch: cursor?.epoch ?? '', after: after ?? zero, prefixes, namesMax };
-  const ask = () => (namesMax === 0 ? redis.run(changes, args) : lists(() => redis.run(changes, args)));
+  const args = { cursorEpoch: cursor?.epoch ?? '', after: namesMax > 0 ? after! : zero, prefixes, namesMax };
+  const read = () => (namesMax === 0 ? redis.run(changes, args) : lists(() => redis.run(changes, args)));
+  const ask = () => shared(`changes ${JSON.stringify(args)}`, read);
   let answer = await ask();
   if (!answer) {
     await redis.run(probe, { seed: newSeed() });

@@ -3,9 +3,11 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { parseEnvelope, parsePulse } from '../shared/envelope.ts';
+import { passingFrame } from '../shared/sse.ts';
 import { type AttachParts, type AttachTools, attachParts } from './attach.ts';
 import type { Config } from './config.ts';
 import { Hub } from './hub.ts';
+import { runJanitor } from './janitor.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createProbe } from './probe.ts';
@@ -13,6 +15,7 @@ import { Readers, retryMs } from './readers.ts';
 import { connectCommands } from './redis.ts';
 import { createRepair } from './repair.ts';
 import { createRelayServer } from './server.ts';
+import { createSharedReads } from './shared-reads.ts';
 import { createSubscriber } from './subscriber.ts';
 
 export interface Relay {
@@ -72,6 +75,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     newSeed,
     pages: pLimit(PAGES_AT_ONCE),
     lists: pLimit(LISTS_AT_ONCE),
+    shared: createSharedReads(pause),
     parts,
   };
   const readers = new Readers(tools, log, () => `${relayId}.${randomWord(12)}`);
@@ -120,6 +124,10 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     metrics,
     log,
     ready,
+    pass(channel, json) {
+      metrics.degraded.inc();
+      return hub.pass(channel, passingFrame(json));
+    },
     roomForMore: () => readers.size < config.readersMax,
     accept: (sink, request) => readers.accept(sink, request),
     retryMs,
@@ -129,6 +137,20 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     server.listen(config.port, config.host, resolve);
   });
   const timer = setInterval(tick, Math.min(TICK_MS, config.heartbeatMs));
+  const janitor = new AbortController();
+  void runJanitor(
+    {
+      redis,
+      metrics,
+      log,
+      relayId,
+      retention: config.retention,
+      everyMs: config.janitorMs,
+      pause: (ms, signal) => pause(ms, undefined, { signal }),
+      random: Math.random,
+    },
+    janitor.signal,
+  );
   const { port } = server.address() as AddressInfo;
   const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
   log.info({ url, relayId }, 'relay listening');
@@ -136,6 +158,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
   /** Unready first, so that load balancers look elsewhere; who comes all the same is asked to come back. */
   async function stop(): Promise<void> {
     draining = true;
+    janitor.abort();
     await readers.drain(config.drainMs);
     clearInterval(timer);
     const closed = new Promise((resolve) => server.close(resolve));

@@ -11,12 +11,14 @@ import { messageFrame } from '../shared/sse.ts';
 import type { Reader } from './connection.ts';
 import type { Metrics } from './metrics.ts';
 import type { Plan } from './plan.ts';
+import type { SharedReads } from './shared-reads.ts';
 
 export interface ReplayTools {
   redis: Redis;
   metrics: Metrics;
   /** How many pages of history are in memory at once. */
   pages: LimitFunction;
+  shared: SharedReads;
 }
 
 /**
@@ -37,7 +39,7 @@ export async function replayAll(
     const page = await readPage(plan, after, tools);
     if (reader.join !== join || reader.state === 'closed') return undefined;
     if (after === plan.from) tellForgotten(reader, plan, page.forgotten);
-    writePage(reader, plan, page.channels, tools);
+    writePage(reader, plan, page, tools);
     tellTails(reader, plan, page);
     after = page.upto;
     if (comparePositions(after, page.until) >= 0) return page.until;
@@ -45,50 +47,88 @@ export async function replayAll(
   return plan.until ?? plan.clock.tip;
 }
 
-async function readPage({ channels, clock, until, cutoffs }: Plan, after: Position, { redis, pages }: ReplayTools) {
+async function readPage(
+  { channels, clock, until, cutoffs }: Plan,
+  after: Position,
+  { redis, pages, shared }: ReplayTools,
+) {
   const starts =
     cutoffs && channels.map((channel) => cutoffs.get(channel)).map((cutoff) => cutoff && placeBefore(cutoff));
-  const page = await pages(() =>
-    redis.run(replay, {
-      channels,
-      cursorEpoch: clock.epoch,
-      after,
-      pageBytes: limits.replayPageBytes,
-      ...(until && { until }),
-      ...(starts && { starts }),
-    }),
-  );
+  const asked = {
+    channels,
+    cursorEpoch: clock.epoch,
+    after,
+    pageBytes: limits.replayPageBytes,
+    ...(until && { until }),
+    ...(starts && { starts }),
+  };
+  const page = await shared(`replay ${JSON.stringify(asked)}`, () => pages(() => redis.run(replay, asked)));
   if (!page || page.clock.epoch !== clock.epoch) throw new RedisAway('the history changed during a replay');
   return page;
 }
 
-function writePage(reader: Reader, plan: Plan, channels: readonly ReplayedChannel[], tools: ReplayTools): void {
-  const rows: { of: ReplayedChannel; entry: Entry; hole: Position | undefined }[] = [];
-  for (const of of channels) {
-    for (const entry of of.entries) {
-      rows.push({ of, entry, hole: plan.chain.next(of.channel, entry.previous, entry.position) });
-    }
-  }
+interface Row {
+  of: ReplayedChannel;
+  entry: Entry;
+  /** Absent: its own time has passed. `malformed`: not our script's work; as a frame it could forge others. */
+  frame: Uint8Array | 'malformed' | undefined;
+}
+
+/** Readers that share a page share its frames. */
+interface Sheet {
+  rows: Row[];
+  /** All of it as one, for readers to whom nothing is to be said in between. */
+  whole: Uint8Array;
+}
+
+const sheets = new WeakMap<Replayed, Sheet>();
+
+function sheetOf(page: Replayed): Sheet {
+  const made = sheets.get(page);
+  if (made) return made;
+  const rows = page.channels.flatMap((of) => of.entries.map((entry) => ({ of, entry, frame: frameOf(entry) })));
   rows.sort((a, b) => comparePositions(a.entry.position, b.entry.position));
-  for (const { of, entry, hole } of rows) {
-    const cutoff = plan.cutoffs?.get(of.channel);
-    if (hole && !(cutoff && comparePositions(entry.position, cutoff) <= 0)) {
-      const older = of.older || comparePositions(hole, plan.from) > 0;
-      reader.gap(of.channel, hole, entry.position, gapReason(older, true, of.lastKind), plan.clock.epoch);
-    }
-    if (entry.json === '') continue; // its own time has passed
-    if (!isOneLine(entry.json)) {
-      tools.metrics.malformed.inc(); // not our script's work; as a frame it could forge others
-      reader.gap(of.channel, entry.previous, undefined, 'trimmed', plan.clock.epoch);
-      continue;
-    }
-    const frame = messageFrame(formatId(entry.epoch, entry.position), encoder.encode(entry.json));
-    reader.message(frame, entry.epoch, entry.position);
-    tools.metrics.replayed.inc();
-  }
+  const whole = Buffer.concat(rows.flatMap(({ frame }) => (frame instanceof Uint8Array ? [frame] : [])));
+  const sheet = { rows, whole };
+  sheets.set(page, sheet);
+  return sheet;
 }
 
 const encoder = new TextEncoder();
+
+function frameOf({ epoch, position, json }: Entry): Row['frame'] {
+  if (json === '') return undefined;
+  return isOneLine(json) ? messageFrame(formatId(epoch, position), encoder.encode(json)) : 'malformed';
+}
+
+function writePage(reader: Reader, plan: Plan, page: Replayed, { metrics }: ReplayTools): void {
+  const { rows, whole } = sheetOf(page);
+  const holes = rows.map(({ of, entry }) => {
+    const hole = plan.chain.next(of.channel, entry.previous, entry.position);
+    const cutoff = plan.cutoffs?.get(of.channel);
+    return hole && cutoff && comparePositions(entry.position, cutoff) <= 0 ? undefined : hole;
+  });
+  const sent = rows.filter(({ frame }) => frame instanceof Uint8Array);
+  metrics.replayed.inc(sent.length);
+  const last = sent.at(-1)?.entry;
+  if (last && !holes.some((hole) => hole) && !rows.some(({ frame }) => frame === 'malformed')) {
+    reader.message(whole, last.epoch, last.position);
+    return;
+  }
+  for (const [i, { of, entry, frame }] of rows.entries()) {
+    const hole = holes[i];
+    if (hole) {
+      const older = of.older || comparePositions(hole, plan.from) > 0;
+      reader.gap(of.channel, hole, entry.position, gapReason(older, true, of.lastKind), plan.clock.epoch);
+    }
+    if (frame === 'malformed') {
+      metrics.malformed.inc();
+      reader.gap(of.channel, entry.previous, undefined, 'trimmed', plan.clock.epoch);
+    } else if (frame) {
+      reader.message(frame, entry.epoch, entry.position);
+    }
+  }
+}
 
 /** After a page: whatever of a channel lies within it, by what is known of its newest message, and was not in it. */
 function tellTails(reader: Reader, plan: Plan, { channels, upto, until }: Replayed): void {

@@ -5,6 +5,7 @@ import { Refusal } from '../shared/errors.ts';
 import type { Keys } from '../shared/keys.ts';
 import { RedisAway, RedisRefused } from '../shared/redis.ts';
 import { catalogue } from '../shared/scripts/catalogue.ts';
+import { textIn } from './body.ts';
 import { type Commands, sha1 } from './redis.ts';
 
 /**
@@ -48,11 +49,11 @@ export function createRestDoor(redis: Commands, keys: Keys, token: string): Hono
     return c.json({ error: 'Unauthorized' }, 401);
   });
   door.post('/', async (c) => {
-    const answer = await run(check(await jsonIn(c)));
+    const answer = await run(check(JSON.parse(await textIn(c))));
     return 'error' in answer ? c.json(answer, 400) : c.json(encode(c, answer));
   });
   door.post('/pipeline', async (c) => {
-    const commands = await jsonIn(c);
+    const commands = JSON.parse(await textIn(c));
     if (!Array.isArray(commands) || commands.length > 100) return c.json({ error: 'ERR not a pipeline' }, 400);
     const answers = await Promise.all(commands.map(check).map(run)); // nothing runs when one of them may not
     return c.json(answers.map((answer) => encode(c, answer)));
@@ -67,28 +68,6 @@ export function createRestDoor(redis: Commands, keys: Keys, token: string): Hono
     throw error;
   });
   return door;
-}
-
-/** A batch of 1 MiB, escaped once more as JSON strings within JSON. */
-const bodyBytesMax = 4 << 20;
-
-/**
- * The JSON of a body whose length is announced, or else counted while it comes. Not hono/body-limit: it copies requests
- * that announce nothing, which the server's own kind of request does not allow.
- */
-async function jsonIn(c: Context): Promise<unknown> {
-  const announced = c.req.header('content-length');
-  const tooLarge = new Refusal('body_too_large', 'request too large');
-  if (Number(announced) > bodyBytesMax) throw tooLarge;
-  if (announced !== undefined) return c.req.json();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of (c.req.raw.body ?? []) as AsyncIterable<Uint8Array>) {
-    size += chunk.length;
-    if (size <= bodyBytesMax) chunks.push(chunk); // the rest is read and dropped: who still sends hears no answer
-  }
-  if (size > bodyBytesMax) throw tooLarge;
-  return JSON.parse(Buffer.concat(chunks).toString('utf8'));
 }
 
 /** Clients that ask for it get every string in base64, except a bare OK: that is how Upstash does it. */

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Hono } from 'hono';
+import type { Channel } from '../shared/channel.ts';
 import { Refusal } from '../shared/errors.ts';
 import { allowedOrigin, COOKIE, corsHeaders, grantOf, type Head } from './auth.ts';
 import { type Config, isLoopback } from './config.ts';
+import { createDegradedDoor } from './degraded.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { describeRelay } from './openapi.ts';
@@ -16,6 +18,8 @@ export interface RouteTools {
   redis: Commands;
   metrics: Metrics;
   log: Log;
+  /** Hands a message that no history holds to whoever reads its channel now; answers how many. */
+  pass(channel: Channel, json: string): number;
   /** Whether a stream that begins now would hear everything. */
   ready(): boolean;
 }
@@ -59,6 +63,7 @@ export function createRoutes(tools: RouteTools): Hono {
     return c.body(null, 204, { 'Set-Cookie': `${COOKIE}=${token}; ${COOKIE_RULES}; Max-Age=${seconds}` });
   });
   app.delete('/v1/session', (c) => c.body(null, 204, { 'Set-Cookie': `${COOKIE}=; ${COOKIE_RULES}; Max-Age=0` }));
+  if (config.degradedToken) app.route('/degraded', createDegradedDoor(config.degradedToken, tools.pass));
   if (config.restToken) app.route('/redis', createRestDoor(redis, config.keys, config.restToken));
   if (config.console) serveConsole(app, config.console);
 

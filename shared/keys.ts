@@ -8,6 +8,8 @@ export interface Keys {
   readonly last: string;
   /** ZSET channel by the milliseconds of its newest message. */
   readonly index: string;
+  /** STRING: which relay may drop long-quiet channels now. */
+  readonly lease: string;
   /** STREAM of one channel's kept messages: `d` the JSON line, `p` previous position, `e` epoch, `x` expiry in ms. */
   stream(channel: Channel): string;
   /** STRING: the answer once given to an Idempotency-Key; `digest` names principal and key. */
@@ -35,6 +37,7 @@ export function keysOf(namespace: string): Keys {
     clock: `${tag}clock`,
     last: `${tag}last`,
     index: `${tag}index`,
+    lease: `${tag}lease`,
     stream: (channel) => `${tag}s:${channel}`,
     idempotency: (digest) => `${tag}i:${digest}`,
     channelName: (channel) => `${tag}c:${channel}`,

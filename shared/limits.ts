@@ -30,6 +30,8 @@ export const limits = {
   idempotencyKeyCharsMax: 255,
   /** A day covers every retry schedule worth the name; the record is small. */
   idempotencyMsMax: 24 * 3600_000,
+  /** An edge's own tries of one request: longer than a relay or a proxy that holds one of them back stays silent. */
+  idempotencyTriesMs: 60_000,
   /** The longest a message's own `ttl` may be: 30 days, the longest retention we recommend. */
   messageTtlMsMax: 30 * 86_400_000,
 
@@ -71,6 +73,8 @@ export const limits = {
   tokenLifeMsMax: 3600_000,
   tokenNamesMax: 100,
 
-  /** Redis is nearby or it is away: an edge request does not wait longer for it. */
+  /** Redis is nearby or it is away: a relay does not wait longer for an answer. */
   redisWaitMsMax: 2_000,
+  /** An edge waits so long for each of its tries, across an ocean too. */
+  redisTryMsMax: 1_500,
 } as const;

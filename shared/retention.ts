@@ -1,4 +1,4 @@
-import { type Channel, matches, type Pattern, parsePattern } from './channel.ts';
+import { type Channel, contains, matches, type Pattern, parsePattern } from './channel.ts';
 import { parseDuration } from './duration.ts';
 
 /** What is kept of a channel: about `length` messages, until `keepMs` after the last of them. Length 0: sent, not kept. */
@@ -41,4 +41,12 @@ export function parseRetention(text: string): RetentionRule[] {
 /** The rule that holds for `channel`. */
 export function retentionOf(rules: readonly RetentionRule[], channel: Channel): Retention {
   return rules.find((rule) => matches(rule.pattern, channel)) ?? defaultRetention.at(-1)!;
+}
+
+/** The longest that any rule keeps anything; a rule whose names all belong to an earlier one never holds. */
+export function longestKeepMs(rules: readonly RetentionRule[]): number {
+  const holding = rules.filter(
+    ({ pattern }, i) => !rules.slice(0, i).some((earlier) => contains(earlier.pattern, pattern)),
+  );
+  return Math.max(...holding.map((rule) => rule.keepMs));
 }

@@ -146,7 +146,8 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
   };
 }
 
-function listOf(text: string): string[] {
+/** Words that commas or spaces part. */
+export function listOf(text: string): string[] {
   return text.split(/[\s,]+/).filter((part) => part !== '');
 }
 

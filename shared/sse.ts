@@ -17,6 +17,11 @@ export function messageFrame(id: string, json: Uint8Array): Uint8Array {
   return frame;
 }
 
+/** A message that no history holds: without an id, so that it moves no cursor. `json` is one line. */
+export function passingFrame(json: string): Uint8Array {
+  return encoder.encode(`data: ${json}\n\n`);
+}
+
 /** The first block of every stream: how long to wait before reconnecting, and a cursor before any message. */
 export function firstFrame(retryMs: number, id: string): Uint8Array {
   return encoder.encode(`retry: ${Math.round(retryMs)}\nid: ${id}\n\n`);

@@ -10,6 +10,9 @@ export const exampleId = 'k3x9f2a7bq-1795147200000-0';
 const idPattern = '^[a-z0-9]{1,24}-[0-9]{1,15}-[0-9]{1,10}$';
 const channelText = '[A-Za-z0-9_.~-]{1,64}(:[A-Za-z0-9_.~-]{1,64}){0,15}';
 
+/** What the schemas leave to code. */
+const duration = { type: ['string', 'number'] };
+
 /** The schemas that check requests, by their names in the document. Names and grammars that only code can check are said here. */
 export function requestSchemas(): Record<string, Json> {
   const registry = z.registry<Json & { id?: string }>();
@@ -31,12 +34,13 @@ export function requestSchemas(): Record<string, Json> {
     examples: [{ type: 'task_reviewed', data: { task: 7 }, ttl: '1h' }],
   });
   registry.add(schema.batchItem, { id: 'BatchItem', examples: [{ channel: 'news', data: 'hello' }] });
+  registry.add(schema.tokenRequest.shape.ttl, duration);
   registry.add(schema.tokenRequest, {
     id: 'TokenRequest',
     examples: [{ sub: 'user-42', channels: ['notify:user:42'], patterns: ['room:*'], ttl: '10m' }],
   });
   for (const [name, description] of Object.entries(optionMeanings)) {
-    registry.add(schema.options[name as schema.OptionName], { description });
+    registry.add(schema.options[name as schema.OptionName], { description, ...(name === 'ttl' && duration) });
   }
   const { schemas } = z.toJSONSchema(registry, { io: 'input', metadata: registry, uri: refTo });
   return Object.fromEntries(Object.entries(schemas).map(([id, made]) => [id, embedded(made as Json)]));
@@ -68,10 +72,11 @@ export function answerSchemas(): Record<string, Json> {
     channel: { $ref: refTo('Channel') },
     timestamp,
     stored: { const: false, description: 'Present when the message was sent but not kept.' },
+    degraded: { const: true, description: 'Present when Redis was away: there is no id.' },
   };
   return {
     Id: { ...id, description: 'Name, place in history and cursor of a message in one. Opaque; later ids are greater.' },
-    Published: object(published, ['id', 'channel', 'timestamp']),
+    Published: object(published, ['channel', 'timestamp']),
     BatchResults: object({
       results: {
         type: 'array',
@@ -121,6 +126,12 @@ function messageSchema(id: Json, timestamp: Json): Json {
     ['id', 'channel', 'type', 'timestamp', 'data'],
   );
 }
+
+export const problemAnswer = {
+  description: 'Refused.',
+  content: { 'application/problem+json': { schema: { $ref: refTo('Problem') } } },
+  headers: { 'Retry-After': { description: 'Seconds; with 503.', schema: { type: 'integer' } } },
+};
 
 function problemSchema(): Json {
   const text = { type: 'string' };

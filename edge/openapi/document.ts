@@ -1,4 +1,4 @@
-import { answerSchemas, type Json, requestSchemas } from './components.ts';
+import { answerSchemas, type Json, problemAnswer, requestSchemas } from './components.ts';
 import { paths } from './operations.ts';
 
 /**
@@ -13,13 +13,14 @@ export function openapi(): Json {
       version: '1',
       summary: 'Publish with one HTTP POST, receive in any browser with one EventSource.',
       description:
-        'Every answer carries Edgewire-Request-Id. Errors are RFC 9457 problems with a code of a closed set. An API key or a token goes into Authorization: Bearer; what the deployment opens to everyone is read without.',
+        'Every answer carries Edgewire-Request-Id. What the deployment opens to everyone is read without a credential.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
     security: [{ bearer: [] }],
     paths: paths(),
     components: {
+      responses: { Problem: problemAnswer },
       schemas: { ...requestSchemas(), ...answerSchemas() },
       securitySchemes: {
         bearer: {

@@ -90,7 +90,11 @@ function publishOperation(): Json {
         ...answer('Kept in history and handed to readers.', 'Published', publishedExample),
         headers: { Location: { schema: { type: 'string' } } },
       },
-      202: answer('Handed to readers, not kept.', 'Published', { ...publishedExample, stored: false }),
+      202: answer(
+        'Handed to readers, not kept. Without an id and degraded: only to who read at that moment.',
+        'Published',
+        { ...publishedExample, stored: false },
+      ),
     }),
     requestBody: {
       required: true,
@@ -164,17 +168,14 @@ function open(operationId: string, summary: string, schema: Json): Json {
   return { operationId, summary, security: [], responses: { 200: { description: summary, content } } };
 }
 
-/** One response for each status, naming its codes. */
+/** One response for each status, naming its codes; what each means, the problem itself says. */
 function refusals(codes: ProblemCode[]): Json {
   const byStatus: Json = {};
   for (const code of [...codes, ...everywhere]) {
-    const { status, title } = problems[code];
+    const { status } = problems[code];
     const before = byStatus[status] as { description: string } | undefined;
-    byStatus[status] = {
-      description: `${before ? `${before.description} ` : ''}\`${code}\`: ${title}.`,
-      content: { 'application/problem+json': { schema: { $ref: refTo('Problem') } } },
-      ...(status === 503 && { headers: { 'Retry-After': { schema: { type: 'integer' } } } }),
-    };
+    const description = before ? `${before.description}, ${code}` : code;
+    byStatus[status] = { $ref: '#/components/responses/Problem', description };
   }
   return byStatus;
 }

@@ -8,11 +8,12 @@ import { demandCredential } from '../auth.ts';
 import { bodyKindOf, readBody } from '../body.ts';
 import type { Edge, Handler } from '../context.ts';
 import { fitting, givenIn, outgoing } from '../envelope.ts';
-import { conflict, idempotencyOf } from '../idempotency.ts';
+import { conflict, idempotencyOf, isReplayed } from '../idempotency.ts';
 import { decodeUtf8, elementsOf, parseJson } from '../json.ts';
 import { readTraceparent, refuseOptions } from '../options.ts';
 import { refusalOfKind } from '../problem.ts';
 import { batchItem } from '../schema.ts';
+import { tried } from '../tries.ts';
 
 /** An item as it goes to Redis, or why it does not. */
 type Item = Outgoing | Refusal;
@@ -36,12 +37,17 @@ export function publishBatch(edge: Edge): Handler {
 
     const items = entries.map((entry, index) => itemOf(entry, `/${index}`, c.get('grant'), edge, traceparent));
     const sent = items.flatMap((item, index) => (item instanceof Refusal ? [] : [{ ...item, index }]));
-    if (sent.length === 0) return c.json({ results: items.map((item) => answerTo(item, undefined)) });
-    const reply = await edge.redis.run(batch, { items: sent, seed: edge.seed(), ...(idempotency && { idempotency }) });
+    if (sent.length === 0) return c.json({ results: items.map((item) => answerTo(item)) });
+    const reply = await tried(edge, sent, () => edge.redis.run(batch, { items: sent, seed: edge.seed(), idempotency }));
+    if ('degraded' in reply) {
+      return c.json({
+        results: items.map((item) => (item instanceof Refusal ? answerTo(item) : { channel: item.channel, ...reply })),
+      });
+    }
     if (reply.status === 'conflict') throw conflict();
 
     const results = new Map(reply.results.map((result) => [result.index, result]));
-    const headers = reply.status === 'again' ? { 'Idempotent-Replayed': 'true' } : undefined;
+    const headers = isReplayed(c, reply) ? { 'Idempotent-Replayed': 'true' } : undefined;
     return c.json({ results: items.map((item, index) => answerTo(item, results.get(index))) }, 200, headers);
   };
 }
@@ -79,7 +85,7 @@ function itemOf({ value, text }: Entry, at: string, grant: Grant, edge: Edge, tr
 type Answer = { id: string; channel: string; timestamp: number; stored?: false } | { problem: Problem };
 
 /** What is wrong with the item, else what Redis did, or on a retry what it then had done. */
-function answerTo(item: Item, result: BatchResult | undefined): Answer {
+function answerTo(item: Item, result?: BatchResult): Answer {
   if (item instanceof Refusal) return { problem: item.toProblem() };
   if (!result) {
     const detail = 'This item was refused when its Idempotency-Key was first used. Send it again with a new key.';

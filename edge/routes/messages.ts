@@ -5,14 +5,15 @@ import { publish } from '../../shared/scripts/publish.ts';
 import { type BodyKind, bodyKindOf, dataOf, readBody } from '../body.ts';
 import { channelIn, type Edge, type EdgeContext, type Handler } from '../context.ts';
 import { fitting, type Given, givenIn, outgoing } from '../envelope.ts';
-import { conflict, idempotencyOf } from '../idempotency.ts';
+import { conflict, idempotencyOf, isReplayed } from '../idempotency.ts';
 import { decodeUtf8, parseJson } from '../json.ts';
 import { merged, readOptions, readTraceparent, type Said } from '../options.ts';
 import { envelope } from '../schema.ts';
+import { tried } from '../tries.ts';
 
 /**
  * POST /v1/channels/{channel}/messages: the body is `data`. 201 kept and sent; 202 sent, not kept, as the channel's rule or
- * the caller had it; 200 the answer of the first try with this Idempotency-Key.
+ * the caller had it, or handed to relays because Redis is away; 200 the answer given before to this Idempotency-Key.
  */
 export function publishMessage(edge: Edge): Handler {
   return async (c) => {
@@ -26,11 +27,11 @@ export function publishMessage(edge: Edge): Handler {
     const what = [channel, body.kind, given.contentType ?? '', [...given.said].sort()];
     const idempotency = await idempotencyOf(c, what, bytes);
 
-    const reply = await edge.redis.run(publish, {
-      ...outgoing(channel, { ...given, traceparent: given.traceparent ?? traceparent }, edge.settings),
-      seed: edge.seed(),
-      ...(idempotency && { idempotency }),
-    });
+    const message = outgoing(channel, { ...given, traceparent: given.traceparent ?? traceparent }, edge.settings);
+    const reply = await tried(edge, [message], () =>
+      edge.redis.run(publish, { ...message, seed: edge.seed(), idempotency }),
+    );
+    if ('degraded' in reply) return c.json({ channel, ...reply }, 202);
     if (reply.status === 'conflict') throw conflict();
     return answer(c, channel, reply);
   };
@@ -48,6 +49,6 @@ function givenBy({ kind, contentType }: BodyKind, bytes: Uint8Array, options: Sa
 function answer(c: EdgeContext, channel: string, reply: { status: 'new' | 'again'; id: string; stored: boolean }) {
   const { id, stored } = reply;
   const body = { id, channel, timestamp: parseId(id)!.ms, ...(!stored && { stored }) };
-  if (reply.status === 'again') return c.json(body, 200, { 'Idempotent-Replayed': 'true' });
+  if (isReplayed(c, reply)) return c.json(body, 200, { 'Idempotent-Replayed': 'true' });
   return stored ? c.json(body, 201, { Location: `/v1/channels/${channel}/messages/${id}` }) : c.json(body, 202);
 }

@@ -1,5 +1,4 @@
 import type { Channel } from '../channel.ts';
-import { limits } from '../limits.ts';
 import { type RefusedKind, refusedKind, type Script } from '../redis.ts';
 import { append, clock, positions, recorded } from './fragments.ts';
 import type { Idempotency, Outgoing, Seed } from './publish.ts';
@@ -61,7 +60,7 @@ return {'new', answer}`,
   ],
   args: (_, a) => {
     const place = new Map(channelsOf(a).map((channel, i) => [channel, String(i + 4)]));
-    const args = [a.seed, a.idempotency?.fingerprint ?? '', String(limits.idempotencyMsMax)];
+    const args = [a.seed, a.idempotency?.fingerprint ?? '', String(a.idempotency?.keepMs ?? 0)];
     for (const m of a.items) {
       args.push(String(m.index), place.get(m.channel)!, m.channel, m.head, m.body);
       args.push(String(m.length), String(m.keepMs), String(m.ttlMs));

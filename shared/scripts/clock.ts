@@ -68,22 +68,44 @@ return out`,
 };
 
 export interface ForgetArgs {
-  /** Channels whose newest message is older than this, ms of Redis's clock... */
-  beforeMs: number;
+  /** Who asks; one at a time, so that many relays do not all do the same work. */
+  holder: string;
+  /** How long nobody else may after each run. */
+  leaseMs: number;
+  /** Channels whose newest message is older than this by Redis's clock, ... */
+  quietMs: number;
   /** ...at most so many in one run. */
   channelsMax: number;
+  /** The ends of earlier epochs that stay known, the newest so many. */
+  forksMax: number;
 }
 
 /**
  * Drops what is known of long-quiet channels. The floor is raised first to the newest place that is dropped: a cursor
- * below it may have missed something there, and is told. Answers the names that were dropped.
+ * below it may have missed something there, and is told. Of too many forks the oldest go: a cursor of their epochs is then
+ * told that its history is unknown. Answers the names that were dropped; undefined while somebody else holds the lease.
  */
-export const forget: Script<ForgetArgs, Channel[]> = {
+export const forget: Script<ForgetArgs, Channel[] | undefined> = {
   name: 'forget',
   lua: `
-local CLOCK, LAST, INDEX = KEYS[1], KEYS[2], KEYS[3]
+local CLOCK, LAST, INDEX, LEASE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local HOLDER, LEASE_MS, QUIET_MS, CHANNELS_MAX, FORKS_MAX = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 ${positions}
-local names = redis.call('ZRANGEBYSCORE', INDEX, '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2])
+if not redis.call('SET', LEASE, HOLDER, 'NX', 'PX', LEASE_MS) then
+  if redis.call('GET', LEASE) ~= HOLDER then return 0 end
+  redis.call('PEXPIRE', LEASE, LEASE_MS)
+end
+if redis.call('HLEN', CLOCK) > FORKS_MAX then -- it has a few other fields, so this may look in vain, never too late by much
+  local fields, forks = redis.call('HGETALL', CLOCK), {}
+  for i = 1, #fields, 2 do
+    if string.sub(fields[i], 1, 2) == 'f:' then forks[#forks + 1] = {fields[i], fields[i + 1]} end
+  end
+  table.sort(forks, function(a, b) return after(a[2], b[2]) end)
+  for i = FORKS_MAX + 1, #forks do redis.call('HDEL', CLOCK, forks[i][1]) end
+end
+local time = redis.call('TIME')
+local before = string.format('(%.0f', time[1] * 1000 + math.floor(time[2] / 1000) - QUIET_MS)
+local names = redis.call('ZRANGEBYSCORE', INDEX, '-inf', before, 'LIMIT', 0, CHANNELS_MAX)
 if #names == 0 then return names end
 local floor = redis.call('HGET', CLOCK, 'floor') or '0-0'
 for _, name in ipairs(names) do
@@ -98,7 +120,7 @@ for i = 1, #names, 1000 do -- Lua unpacks at most some 8,000
   redis.call('ZREM', INDEX, unpack(names, i, j))
 end
 return names`,
-  keys: (k) => [k.clock, k.last, k.index],
-  args: (_, a) => [String(a.beforeMs), String(a.channelsMax)],
-  reply: (raw) => raw as Channel[],
+  keys: (k) => [k.clock, k.last, k.index, k.lease],
+  args: (_, a) => [a.holder, ...[a.leaseMs, a.quietMs, a.channelsMax, a.forksMax].map(String)],
+  reply: (raw) => (raw === 0 ? undefined : (raw as Channel[])),
 };

@@ -1,5 +1,4 @@
 import type { Channel } from '../channel.ts';
-import { limits } from '../limits.ts';
 import type { Script } from '../redis.ts';
 import { append, clock, positions, recorded } from './fragments.ts';
 
@@ -21,6 +20,8 @@ export interface Outgoing {
 export interface Idempotency {
   digest: string;
   fingerprint: string;
+  /** How long the answer is remembered. */
+  keepMs: number;
 }
 
 /** Every 51-bit value but a few of these is ever used: one per epoch. `[a-z0-9]{10}`, drawn anew for each call. */
@@ -66,7 +67,7 @@ return {'new', answer}`,
   args: (_, a) => [
     a.seed,
     a.idempotency?.fingerprint ?? '',
-    String(limits.idempotencyMsMax),
+    String(a.idempotency?.keepMs ?? 0),
     a.channel,
     a.head,
     a.body,

@@ -144,10 +144,12 @@ export async function furnish(world: World): Promise<void> {
 
 /**
  * `dump`, with the moment at which each key expires, and with the clock field by field: `c` is left out, which probes
- * write and which says only when the server's identity was last looked at. Any publish moves `t`.
+ * write and which says only when the server's identity was last looked at. Any publish moves `t`. Records of the edge's own
+ * tries are left out too: they are gone after a minute, whatever is asked meanwhile.
  */
 async function stateOf(redis: Direct): Promise<Record<string, string>> {
   const state = await redis.dump();
+  for (const name of Object.keys(state)) if (/:i:[0-9a-f]{8}-/.test(name)) delete state[name];
   for (const name of Object.keys(state)) state[name] += ` ${await redis.call('PEXPIRETIME', [name])}`;
   const clock = (await redis.call('HGETALL', [redis.keys.clock])) as string[];
   delete state[redis.keys.clock];

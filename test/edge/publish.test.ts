@@ -68,13 +68,61 @@ describe('a publish', () => {
     expect(door.taken()).toEqual([]);
   });
 
-  test('whose answer was lost is one message with one id when it is repeated with its key', async () => {
+  test.each(['/v1/channels/retried/messages', '/v1/messages'])(
+    'whose answer is lost is tried again by the edge and is one message: %s',
+    async (path) => {
+      const channel = path === '/v1/messages' ? 'retried-batch' : 'retried';
+      const body = path === '/v1/messages' ? '[{"channel":"retried-batch","data":1}]' : '1';
+      await send(path, body.replace('retried', 'warm').replace(/^1$/, '0')); // so that no NOSCRIPT comes
+      const before = (await historyOf(channel)).length;
+      door.taken();
+      door.loseAnswers(2);
+      const { status, headers, answer } = await send(path, body);
+      expect([status, headers.get('Idempotent-Replayed')]).toEqual([path === '/v1/messages' ? 200 : 201, null]);
+      expect(door.taken()).toEqual(['evalsha', 'evalsha', 'evalsha']);
+      const kept = (await historyOf(channel)).slice(before);
+      expect(kept).toMatchObject([{ id: answer.id ?? answer.results[0].id, data: 1 }]);
+
+      const other = await send(path, body); // the same bytes, another request: another message
+      expect(other.answer.id ?? other.answer.results[0].id).not.toBe(kept[0]!.id);
+      expect(await historyOf(channel)).toHaveLength(before + 2);
+    },
+  );
+
+  test('of which the edge answers 503 when its tries are out, all of the same one message', async () => {
+    door.loseAnswers(3);
+    const { status, headers, answer } = await send('/v1/channels/out/messages', '1');
+    expect([status, answer.code, headers.get('Retry-After')]).toEqual([503, 'redis_unavailable', '1']);
+    expect(door.taken()).toHaveLength(3);
+    expect(await historyOf('out')).toHaveLength(1);
+  });
+
+  test('that Redis answers with an error is not tried again', async () => {
+    await redis.call('SET', [redis.keys.stream(parseChannel('damaged')!), 'no stream']);
+    expect((await send('/v1/channels/damaged/messages', '1')).answer.code).toBe('channel_damaged');
+    expect(door.taken()).toHaveLength(1);
+  });
+
+  test("leaves a short-lived record of the edge's own, and a day's with a key", async () => {
+    const before = new Set((await redis.call('KEYS', [redis.keys.idempotency('*')])) as string[]);
+    await send('/v1/channels/record/messages', '1');
+    await send('/v1/channels/record/messages', '1', { 'Idempotency-Key': 'record-1' });
+    const names = (await redis.call('KEYS', [redis.keys.idempotency('*')])) as string[];
+    const added = names.filter((name) => !before.has(name));
+    const lives = await Promise.all(added.map(async (name) => Number(await redis.call('PTTL', [name]))));
+    const [short, long] = lives.sort((a, b) => a - b);
+    expect(lives).toHaveLength(2);
+    expect(short).toSatisfy((ms: number) => ms > 30_000 && ms <= 60_000);
+    expect(long).toSatisfy((ms: number) => ms > 86_300_000 && ms <= 86_400_000);
+  });
+
+  test('whose answers were lost is one message with one id when it is repeated with its key', async () => {
     const again = (body: string, key = keys.old) =>
       send('/v1/channels/orders/messages', body, { 'Idempotency-Key': 'order-7' }, key);
-    door.loseNextAnswer();
+    door.loseAnswers(3);
     const lost = await again('{"order":7}');
     expect([lost.status, lost.answer.code, lost.headers.get('Retry-After')]).toEqual([503, 'redis_unavailable', '1']);
-    expect(door.taken()).toHaveLength(1); // the edge repeats nothing by itself: the outcome is the caller's to resolve
+    expect(door.taken()).toHaveLength(3);
     const [kept] = await historyOf('orders');
 
     const repeated = await again('{"order":7}');
@@ -140,14 +188,14 @@ describe('a batch', () => {
     expect(await redis.call('GET', [redis.keys.stream(parseChannel('batch:3')!)])).toBe('no stream');
   });
 
-  test('whose answer was lost is published once when it is repeated with its key', async () => {
+  test('whose answers were lost is published once when it is repeated with its key', async () => {
     const body = JSON.stringify([
       { channel: 'bulk', data: 1 },
       { channel: '?', data: 2 },
       { channel: 'bulk', data: 3 },
     ]);
     const again = (text = body, key = keys.old) => send('/v1/messages', text, { 'Idempotency-Key': 'bulk-1' }, key);
-    door.loseNextAnswer();
+    door.loseAnswers(3);
     expect((await again()).answer.code).toBe('redis_unavailable');
     const kept = await historyOf('bulk');
     expect(kept.map(({ data }) => data)).toEqual([1, 3]);

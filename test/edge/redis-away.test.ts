@@ -44,7 +44,7 @@ const single = (body: string, headers: Record<string, string> = {}) =>
 const batch = (body: string, headers: Record<string, string> = {}) =>
   post(stack, '/v1/messages', `[{"channel":"till","data":${body}}]`, headers);
 
-/** 503 that says when to come back and what is not known, within the time that the edge gives Redis. */
+/** 503 that says when to come back and what is not known, within the time that the edge gives Redis and its own tries. */
 async function expectAway(asking: Promise<Response>): Promise<void> {
   const start = performance.now();
   const response = await asking;
@@ -53,7 +53,7 @@ async function expectAway(asking: Promise<Response>): Promise<void> {
   expect(response.status).toBe(503);
   expect(answer.detail).toContain('unknown');
   expect(Number(response.headers.get('Retry-After'))).toBeGreaterThan(0);
-  expect(performance.now() - start).toBeLessThan(3_000);
+  expect(performance.now() - start).toBeLessThan(4_500);
 }
 
 async function history(): Promise<{ id: string; data: unknown }[]> {

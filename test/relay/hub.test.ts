@@ -19,6 +19,9 @@ class Ear implements Hearer {
   offer(delivery: Delivery): void {
     this.heard.push(delivery);
   }
+  pass(): boolean {
+    return true;
+  }
   needs(): boolean {
     return true;
   }

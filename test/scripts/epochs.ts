@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { comparePositions, parseId } from '../../shared/id.ts';
-import { forget, probe } from '../../shared/scripts/clock.ts';
+import { type ForgetArgs, forget, probe } from '../../shared/scripts/clock.ts';
 import { replay } from '../../shared/scripts/replay.ts';
 import {
   type Bench,
@@ -125,13 +125,16 @@ export function epochs(bench: Bench): void {
     expect((await send(bench.redis, 'a')).epoch).toBe(clock.epoch);
   });
 
+  const forgetting = (more: Partial<ForgetArgs> = {}) =>
+    bench.redis.run(forget, { holder: 'r1', leaseMs: 5_000, quietMs: 0, channelsMax: 10, forksMax: 100, ...more });
+
   it('goes on when quiet channels are forgotten: the floor is where the newest of them was', async () => {
     const a = await send(bench.redis, 'a');
     const b = await send(bench.redis, 'b', 0, { length: 0 });
-    await passed(bench.direct, b.ms);
     const c = await send(bench.redis, 'c');
-    const names = await bench.redis.run(forget, { beforeMs: c.ms, channelsMax: 10 });
-    expect(names.sort()).toEqual(['a', 'b']);
+    const hourAgo = String(c.ms - 3_600_000);
+    await bench.direct.call('ZADD', [bench.direct.keys.index, hourAgo, 'a', hourAgo, 'b']);
+    expect((await forgetting({ quietMs: 1_800_000 }))!.sort()).toEqual(['a', 'b']);
     expect(await hash(bench.direct, bench.direct.keys.last)).toEqual({ '!': a.epoch, c: text(c) });
     expect(await bench.direct.call('ZRANGE', [bench.direct.keys.index, '0', '-1'])).toEqual(['c']);
     expect((await clockOf(bench.redis)).floor).toEqual(place(text(b)));
@@ -141,21 +144,46 @@ export function epochs(bench: Bench): void {
   });
 
   it('never lowers its floor, and forgets no more at once than it is told', async () => {
-    for (const name of ['a', 'b', 'c']) await send(bench.redis, name);
+    for (const name of ['a', 'b', 'c']) await passed(bench.direct, (await send(bench.redis, name)).ms);
     const floor = '9000000000000-0';
     await bench.direct.call('HSET', [bench.direct.keys.clock, 'floor', floor]);
-    const beforeMs = (await clockOf(bench.redis)).nowMs + 1;
-    expect(await bench.redis.run(forget, { beforeMs, channelsMax: 2 })).toHaveLength(2);
-    expect(await bench.redis.run(forget, { beforeMs, channelsMax: 2 })).toHaveLength(1);
-    expect(await bench.redis.run(forget, { beforeMs, channelsMax: 2 })).toEqual([]);
+    expect(await forgetting({ channelsMax: 2 })).toHaveLength(2);
+    expect(await forgetting({ channelsMax: 2 })).toHaveLength(1);
+    expect(await forgetting({ channelsMax: 2 })).toEqual([]);
     expect((await clockOf(bench.redis)).floor).toEqual(place(floor));
+  });
+
+  it('is forgotten in by one relay at a time, for as long as its lease, however often it comes back', async () => {
+    await passed(bench.direct, (await send(bench.redis, 'a')).ms);
+    expect(await forgetting()).toEqual(['a']);
+    await passed(bench.direct, (await send(bench.redis, 'b')).ms);
+    const before = await bench.direct.dump();
+    expect(await forgetting({ holder: 'r2' })).toBeUndefined();
+    expect(await bench.direct.dump()).toEqual(before);
+    expect(await forgetting()).toEqual(['b']);
+    expect(await bench.direct.call('PTTL', [bench.direct.keys.lease])).toSatisfy((ms: number) => ms > 0 && ms <= 5_000);
+    await bench.direct.call('DEL', [bench.direct.keys.lease]); // as when the lease is over
+    await passed(bench.direct, (await send(bench.redis, 'c')).ms);
+    expect(await forgetting({ holder: 'r2' })).toEqual(['c']);
+  });
+
+  it('keeps the ends of the newest earlier ones, so many, and no older ones', async () => {
+    const { epoch } = await send(bench.redis, 'a');
+    const ends = Array.from({ length: 120 }, (_, i) => [`f:old${i}`, `${1_000 + i}-${i % 3}`]).flat();
+    await bench.direct.call('HSET', [bench.direct.keys.clock, ...ends]);
+    await forgetting();
+    const fields = await clockHash();
+    const forks = Object.keys(fields).filter((field) => field.startsWith('f:'));
+    expect(forks.sort()).toEqual(Array.from({ length: 100 }, (_, i) => `f:old${i + 20}`).sort());
+    expect(fields).toMatchObject({ e: epoch });
+    expect((await send(bench.redis, 'a')).epoch).toBe(epoch);
   });
 
   it('forgets 10,000 channels in one run, though Lua passes no more than 8,000 words at once', async () => {
     const messages = Array.from({ length: 10_000 }, (_, i) => outgoing(`c:${i}`, '1', { length: 0 }));
     const sent = await sendAll(bench.redis, messages);
-    const beforeMs = (await clockOf(bench.redis)).nowMs + 1;
-    expect(await bench.redis.run(forget, { beforeMs, channelsMax: 20_000 })).toHaveLength(10_000);
+    await passed(bench.direct, sent.at(-1)!.ms);
+    expect(await forgetting({ channelsMax: 20_000 })).toHaveLength(10_000);
     expect(await hash(bench.direct, bench.direct.keys.last)).toEqual({ '!': parseId(sent[0]!.id)!.epoch });
     expect(await bench.direct.call('EXISTS', [bench.direct.keys.index])).toBe(0);
     expect((await clockOf(bench.redis)).floor).toEqual(place(text(sent.at(-1)!)));

@@ -3,8 +3,8 @@ import { batch } from '../../shared/scripts/batch.ts';
 import { type Idempotency, publish } from '../../shared/scripts/publish.ts';
 import { type Bench, channel, listen, newSeed, outgoing, rows, send } from './bench.ts';
 
-const same = { digest: 'd1', fingerprint: 'f1' };
-const other = { digest: 'd1', fingerprint: 'f2' };
+const same = { digest: 'd1', fingerprint: 'f1', keepMs: 86_400_000 };
+const other = { digest: 'd1', fingerprint: 'f2', keepMs: 86_400_000 };
 
 export function idempotency(bench: Bench): void {
   const publishWith = (key: Idempotency, name = 'a') =>
@@ -48,8 +48,12 @@ export function idempotency(bench: Bench): void {
     expect(await rows(bench.direct, 'a')).toHaveLength(1);
   });
 
-  it.each(['publish', 'batch'])('is remembered for 24 hours by %s', async (script) => {
-    await (script === 'publish' ? publishWith(same) : batchWith(same, 'a'));
+  it.each(['publish', 'batch'])('is remembered for as long as it is told by %s', async (script) => {
+    const send = (key: Idempotency) => (script === 'publish' ? publishWith(key) : batchWith(key, 'a'));
+    await send({ digest: 'd2', fingerprint: '-', keepMs: 60_000 });
+    const minute = await bench.direct.call('PTTL', [bench.direct.keys.idempotency('d2')]);
+    expect(minute).toSatisfy((ms: number) => ms > 50_000 && ms <= 60_000);
+    await send(same);
     const record = bench.direct.keys.idempotency('d1');
     const day = 24 * 3_600_000;
     expect(await bench.direct.call('PTTL', [record])).toSatisfy((ms: number) => ms > day - 60_000 && ms <= day);

@@ -41,7 +41,7 @@ export function refusals(bench: Bench): void {
     await send(bench.redis, 'a');
     const before = await bench.direct.dump();
     await setMemory('1');
-    const key = { digest: 'd', fingerprint: 'f' };
+    const key = { digest: 'd', fingerprint: 'f', keepMs: 86_400_000 };
     await expect(send(bench.redis, 'a', 1, { length, idempotency: key })).rejects.toMatchObject({ kind: 'oom' });
     await expect(send(bench.redis, 'new', 1, { length })).rejects.toMatchObject({ kind: 'oom' });
     expect(await bench.direct.dump()).toEqual(before);
@@ -57,7 +57,7 @@ export function refusals(bench: Bench): void {
     const reply = await bench.redis.run(batch, {
       seed: newSeed(),
       items,
-      idempotency: { digest: 'd', fingerprint: 'f' },
+      idempotency: { digest: 'd', fingerprint: 'f', keepMs: 86_400_000 },
     });
     expect(reply).toEqual({ status: 'new', results: [0, 1, 2].map((index) => ({ index, refused: 'oom' })) });
     expect(await bench.direct.dump()).toEqual(before);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Channel } from '../../shared/channel.ts';
-import { defaultRetention, parseRetention, retentionOf } from '../../shared/retention.ts';
+import { defaultRetention, longestKeepMs, parseRetention, retentionOf } from '../../shared/retention.ts';
 
 const kept = (text: string, channel: string) => {
   const { length, keepMs } = retentionOf(parseRetention(text), channel as Channel);
@@ -51,5 +51,15 @@ describe('retention', () => {
     const shown = new RegExp(`retention "${part.replace(/[^\w]/g, '\\$&')}"`);
     expect(() => parseRetention(`ok=1/1h ${part}, also=none`)).toThrow(shown);
     expect(() => parseRetention(part)).toThrow(RangeError);
+  });
+
+  it.each([
+    ['', 30 * 86_400_000],
+    ['*=10/1s', 1_000],
+    ['a:*=10/2h, *=10/1h', 7_200_000],
+    ['a*=10/1h, a:b=10/9d, *=none', 3_600_000],
+    ['*=none', 0],
+  ])('keeps nothing for longer than the longest rule that can hold: "%s"', (text, longestMs) => {
+    expect(longestKeepMs(parseRetention(text))).toBe(longestMs);
   });
 });
