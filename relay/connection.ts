@@ -1,6 +1,7 @@
 import type { Channel, Pattern } from '../shared/channel.ts';
 import { type CloseReason, closeReasons } from '../shared/close.ts';
 import type { Chain, GapReason } from '../shared/continuity.ts';
+import type { Envelope } from '../shared/envelope.ts';
 import type { Grant } from '../shared/grant.ts';
 import { comparePositions, formatId, type Id, type Position, zero } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
@@ -48,6 +49,8 @@ export class Reader implements Hearer {
   #buffer: Delivery[] = [];
   #bufferBytes = 0;
   #overflowed = false;
+  /** The chain of the last join, while it has doubtful channels. */
+  #chain: Chain | undefined;
   #lastWriteMs: number;
   #waiting: (() => void)[] = [];
   readonly #now: () => number;
@@ -79,6 +82,7 @@ export class Reader implements Hearer {
     if (this.state === 'live') {
       const { epoch, position, json } = delivery.envelope;
       if (comparePositions(position, this.#floor) <= 0) return; // its replay had it
+      if (this.#chain) this.#resolve(delivery.envelope, this.#chain);
       // Found late: other channels moved the cursor past it, and a cursor never moves back.
       const late = this.cursor !== undefined && comparePositions(position, this.cursor) <= 0;
       if (late) this.write(messageFrame(formatId(this.cursor!.epoch, this.cursor!), json));
@@ -87,6 +91,12 @@ export class Reader implements Hearer {
     } else if (this.state === 'joining') {
       this.#hold(delivery);
     }
+  }
+
+  #resolve({ channel, previous, position, epoch }: Envelope, chain: Chain): void {
+    const hole = chain.doubtful.has(channel) && chain.next(channel, previous, position);
+    if (hole) this.gap(channel, hole, position, 'not-kept', epoch);
+    if (chain.doubtful.size === 0) this.#chain = undefined;
   }
 
   #hold(delivery: Delivery): void {
@@ -111,6 +121,7 @@ export class Reader implements Hearer {
     this.#buffer = [];
     this.#bufferBytes = 0;
     this.#overflowed = false;
+    this.#chain = undefined;
     return ++this.join;
   }
 
@@ -134,6 +145,7 @@ export class Reader implements Hearer {
       if (hole) this.gap(channel, hole, position, 'trimmed', epoch);
       this.offer(delivery);
     }
+    if (chain.doubtful.size > 0 && (this.state as ReaderState) === 'live') this.#chain = chain;
     return 'live';
   }
 

@@ -48,6 +48,11 @@ export function locate(cursor: Id, clock: Clock): { from: Position; reset?: Rese
 export class Chain {
   readonly #start: Position;
   readonly #heard = new Map<Channel, Position>();
+  /**
+   * Channels that went on while their replay ran, by a message that is not kept: only the link of the one that comes next
+   * tells whether something was missing before it.
+   */
+  readonly doubtful = new Set<Channel>();
 
   constructor(start: Position) {
     this.#start = start;
@@ -62,6 +67,7 @@ export class Chain {
   next(channel: Channel, previous: Position, position: Position): Position | undefined {
     const heard = this.heard(channel);
     this.#heard.set(channel, position);
+    this.doubtful.delete(channel);
     return comparePositions(previous, heard) > 0 ? heard : undefined;
   }
 }

@@ -231,3 +231,20 @@ describe('a reader', () => {
     expect(socket.text).toBe('retry: 2500\n\nevent: edgewire.bye\ndata: {"reason":"drain","retryMs":2500}\n\n');
   });
 });
+
+test('a doubtful channel is told as a gap by the first message that links beyond the replay, and no other is', () => {
+  for (const [previous, gaps] of [
+    [2, 1],
+    [1, 0],
+  ] as const) {
+    const socket = new FakeSocket();
+    const r = reader(socket);
+    const chain = unbroken(1);
+    chain.doubtful.add('a' as Channel);
+    r.goLive(r.beginJoin(), 'e', at(5), chain);
+    r.offer(delivery(7, previous));
+    r.offer(delivery(9, 8)); // the hub's matter from here on
+    expect(socket.text.match(/edgewire\.gap/g) ?? []).toHaveLength(gaps);
+    expect(socket.ids()).toEqual(['e-7-0', 'e-9-0']);
+  }
+});
