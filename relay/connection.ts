@@ -38,6 +38,8 @@ export class Reader implements Hearer {
   cursor: Id | undefined;
   /** Whether the first block and `open` have been written. */
   greeted = false;
+  /** See Chain: places after which something may be missing in a channel. */
+  readonly doubts = new Map<Channel, Position>();
   /** Counts joins: whoever finds another number than its own was overtaken and stops. */
   join = 0;
   onGap: (reason: GapReason) => void = () => undefined;
@@ -49,8 +51,6 @@ export class Reader implements Hearer {
   #buffer: Delivery[] = [];
   #bufferBytes = 0;
   #overflowed = false;
-  /** The chain of the last join, while it has doubtful channels. */
-  #chain: Chain | undefined;
   #lastWriteMs: number;
   #waiting: (() => void)[] = [];
   readonly #now: () => number;
@@ -82,7 +82,7 @@ export class Reader implements Hearer {
     if (this.state === 'live') {
       const { epoch, position, json } = delivery.envelope;
       if (comparePositions(position, this.#floor) <= 0) return; // its replay had it
-      if (this.#chain) this.#resolve(delivery.envelope, this.#chain);
+      if (this.doubts.size > 0) this.#resolve(delivery.envelope);
       // Found late: other channels moved the cursor past it, and a cursor never moves back.
       const late = this.cursor !== undefined && comparePositions(position, this.cursor) <= 0;
       if (late) this.write(messageFrame(formatId(this.cursor!.epoch, this.cursor!), json));
@@ -93,10 +93,10 @@ export class Reader implements Hearer {
     }
   }
 
-  #resolve({ channel, previous, position, epoch }: Envelope, chain: Chain): void {
-    const hole = chain.doubtful.has(channel) && chain.next(channel, previous, position);
-    if (hole) this.gap(channel, hole, position, 'not-kept', epoch);
-    if (chain.doubtful.size === 0) this.#chain = undefined;
+  #resolve({ channel, previous, position, epoch }: Envelope): void {
+    const heard = this.doubts.get(channel);
+    if (heard && comparePositions(previous, heard) > 0) this.gap(channel, heard, position, 'not-kept', epoch);
+    this.doubts.delete(channel);
   }
 
   #hold(delivery: Delivery): void {
@@ -121,7 +121,6 @@ export class Reader implements Hearer {
     this.#buffer = [];
     this.#bufferBytes = 0;
     this.#overflowed = false;
-    this.#chain = undefined;
     return ++this.join;
   }
 
@@ -145,7 +144,6 @@ export class Reader implements Hearer {
       if (hole) this.gap(channel, hole, position, 'trimmed', epoch);
       this.offer(delivery);
     }
-    if (chain.doubtful.size > 0 && (this.state as ReaderState) === 'live') this.#chain = chain;
     return 'live';
   }
 

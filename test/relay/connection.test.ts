@@ -239,9 +239,9 @@ test('a doubtful channel is told as a gap by the first message that links beyond
   ] as const) {
     const socket = new FakeSocket();
     const r = reader(socket);
-    const chain = unbroken(1);
-    chain.doubtful.add('a' as Channel);
-    r.goLive(r.beginJoin(), 'e', at(5), chain);
+    new Chain(at(1), r.doubts).doubt('a' as Channel);
+    r.goLive(r.beginJoin(), 'e', at(4), new Chain(at(4), r.doubts)); // its join overflowed and was followed by another
+    r.goLive(r.beginJoin(), 'e', at(5), new Chain(at(5), r.doubts));
     r.offer(delivery(7, previous));
     r.offer(delivery(9, 8)); // the hub's matter from here on
     expect(socket.text.match(/edgewire\.gap/g) ?? []).toHaveLength(gaps);
