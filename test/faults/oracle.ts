@@ -27,9 +27,9 @@ export interface Counts {
   phantoms: number;
   /** Acknowledged as kept, and not in history. */
   unkept: number;
-  /** The longest that a reader waited, from the end of a fault, for what was its due by then and for the next message. */
+  /** The longest that a fast reader waited, from the end of a fault, for what was its due by then and for the next message. */
   recoveryMs: number;
-  /** One silent loss, with what the reader was told. */
+  /** One loss, silent or of what was to be kept, with what the reader was told. */
   example?: string;
   /** Streams that ended. */
   cuts: number;
@@ -73,23 +73,25 @@ export function judge(
     counts.due += due.length;
     for (const message of due) {
       if (arrived.has(message.id)) counts.delivered++;
-      else if (reader.alarms.some((alarm) => covers(alarm, message, reader, idOf))) {
-        counts.declared++;
-        if (message.channel !== FLEETING) counts.declaredKept++;
-      } else {
-        counts.silent++;
-        const said = reader.alarms.filter((alarm) => alarm.kind === 'reset' || alarm.channel === message.channel);
-        counts.example ??= `${message.channel} ${message.id} to ${reader.subscription}, told ${JSON.stringify(said.slice(-3))}, had ${JSON.stringify(
-          reader.received
-            .filter((m) => m.channel === message.channel)
-            .map((m) => [m.id.slice(-9), Math.round(m.at)])
-            .slice(-60),
-        )} due ${message.at}`;
+      else {
+        const alarm = reader.alarms.find((told) => covers(told, message, reader, idOf));
+        if (!alarm) counts.silent++;
+        else counts.declared++;
+        if (alarm && message.channel !== FLEETING) counts.declaredKept++;
+        if (alarm && message.channel === FLEETING) continue;
+        counts.example ??= describe(message, reader, alarm);
       }
     }
-    for (const end of ends) counts.recoveryMs = Math.max(counts.recoveryMs, waited(end, due, arrived));
+    if (reader.isFast)
+      for (const end of ends) counts.recoveryMs = Math.max(counts.recoveryMs, waited(end, due, arrived));
   }
   return counts;
+}
+
+function describe({ id, channel }: Acked, reader: FaultReader, alarm: Alarm | undefined): string {
+  const before = reader.received.filter((message) => message.channel === channel).at(-1)?.id;
+  const said = alarm ?? reader.alarms.filter((told) => told.kind === 'reset' || told.channel === channel).at(-1);
+  return `${channel} ${id} to ${reader.subscription}; told ${JSON.stringify(said)}; its channel's newest was ${before}`;
 }
 
 /** Order and doubles of what one reader received. */

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { type Channel, matches, type Pattern } from '../../shared/channel.ts';
 
-/** fast: reads what comes. slow: 64 KiB six times a second. byte: one byte at a time. stalled: reads nothing after `open`. */
+/** fast: reads what comes. slow: 64 KiB six times a second. byte: one byte a millisecond. stalled: nothing after `open`. */
 export type Pace = 'fast' | 'slow' | 'byte' | 'stalled';
 
 export interface ReaderOptions {
@@ -36,6 +36,8 @@ export interface Alarm {
 /** One reader on a bare socket: comes back by Last-Event-ID as a browser does, and writes down everything it is told. */
 export class FaultReader {
   readonly subscription: string;
+  /** Whether it reads as fast as it can from the first. */
+  readonly isFast: boolean;
   readonly received: Received[] = [];
   readonly alarms: Alarm[] = [];
   /** When it first was told that its stream is open: whatever is published from then on is its due. */
@@ -59,6 +61,7 @@ export class FaultReader {
     this.#options = options;
     this.subscription = options.subscription;
     this.#pace = options.pace ?? 'fast';
+    this.isFast = this.#pace === 'fast';
     const query = new URLSearchParams(options.subscription);
     this.#channels = new Set(query.getAll('channel'));
     this.#patterns = query.getAll('pattern') as Pattern[];
@@ -71,8 +74,10 @@ export class FaultReader {
 
   /** From now on it reads like the others. */
   hurry(): void {
+    const before = this.#pace;
     this.#pace = 'fast';
-    this.#socket?.resume();
+    if (before === 'byte') this.cut();
+    else this.#socket?.resume();
   }
 
   /** Loses its connection, and comes back. */
@@ -88,7 +93,14 @@ export class FaultReader {
 
   #connect(): void {
     const { hostname, port } = new URL(this.#options.url());
-    const oneByte = { buffer: Buffer.alloc(1), callback: (_n: number, b: Uint8Array) => this.#feed(latin(b)) };
+    const oneByte = {
+      buffer: Buffer.alloc(1),
+      callback: (_n: number, byte: Uint8Array) => {
+        this.#feed(String.fromCharCode(byte[0]!)); // our own messages are ASCII
+        if (this.isOpen) setTimeout(() => socket.resume(), 1);
+        return !this.isOpen;
+      },
+    };
     const isByte = this.#pace === 'byte';
     const socket = connect({ host: hostname, port: Number(port), ...(isByte && { onread: oneByte }) });
     this.#socket = socket;
@@ -106,11 +118,11 @@ export class FaultReader {
     });
   }
 
-  #feed(text: string): boolean {
+  #feed(text: string): void {
     this.#text += text;
     if (!this.#headSeen) {
       const end = this.#text.indexOf('\r\n\r\n');
-      if (end < 0) return true;
+      if (end < 0) return;
       this.#headSeen = true;
       this.#text = this.#text.slice(end + 4);
     }
@@ -123,7 +135,6 @@ export class FaultReader {
     }
     if (start > 0) this.#text = this.#text.slice(start);
     this.#rest();
-    return true;
   }
 
   #rest(): void {
@@ -157,9 +168,4 @@ export class FaultReader {
       this.received.push({ id: id!, channel: channel!, n, at });
     }
   }
-}
-
-/** Our own messages are ASCII, so bytes may be read one by one. */
-function latin(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
 }

@@ -37,7 +37,7 @@ async function table(): Promise<string[]> {
       continue;
     }
     show(lines, rowOf(row.name, tried), tried);
-    if (tried.example) console.log(`  e.g. ${tried.example}`);
+    if (tried.faults.length > 0 && tried.example) console.log(`  e.g. ${tried.example}`);
     why.push(...tried.faults.map((fault) => `${row.name}: ${fault}`));
     const control = await attempt(row, row.control);
     if ('missing' in control) {

@@ -103,7 +103,7 @@ const KINDS: Kind[] = [
 /** 100 readers on each of two relays, `minutes` long: every kind in turn, in an order drawn from the seed. Answers what does not hold. */
 export async function soak(seed: number, minutes: number): Promise<string[]> {
   const random = seeded(seed);
-  const scene = new Scene({ readersEach: 17, pauseMs: 60, aof: 'always', roams: true }, random, {});
+  const scene = new Scene({ readersEach: 17, pauseMs: 60, aof: 'always' }, random, {});
   const done = new Map(KINDS.map(({ name }) => [name, { times: 0, counted: 0 }]));
   const why: string[] = [];
   try {

@@ -40,8 +40,16 @@ export async function startWay(port: number, delayMs = 0): Promise<Way> {
         from.pause(); // whoever does not read is felt by whoever writes, as without a way in between
         to.once('drain', () => from.resume());
       };
-      // Timers of one length keep their order.
-      from.on('data', (chunk) => (delay === 0 ? pass(chunk) : void setTimeout(pass, delay, chunk)));
+      const waiting: { chunk: Buffer; due: number }[] = []; // in order also when the delay becomes shorter
+      const drain = () => {
+        while (waiting[0] && waiting[0].due <= performance.now() + 1) pass(waiting.shift()!.chunk);
+        if (waiting[0]) setTimeout(drain, waiting[0].due - performance.now());
+      };
+      from.on('data', (chunk) => {
+        if (delay === 0 && waiting.length === 0) return pass(chunk);
+        const due = Math.max(performance.now() + delay, waiting.at(-1)?.due ?? 0);
+        if (waiting.push({ chunk, due }) === 1) setTimeout(drain, delay);
+      });
       from.on('error', () => undefined);
       from.on('close', () => {
         alive.delete(from);
