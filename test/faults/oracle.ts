@@ -91,7 +91,9 @@ export function judge(
 function describe({ id, channel }: Acked, reader: FaultReader, alarm: Alarm | undefined): string {
   const before = reader.received.filter((message) => message.channel === channel).at(-1)?.id;
   const said = alarm ?? reader.alarms.filter((told) => told.kind === 'reset' || told.channel === channel).at(-1);
-  return `${channel} ${id} to ${reader.subscription}; told ${JSON.stringify(said)}; its channel's newest was ${before}`;
+  const { isOpen, cuts, received, lastId } = reader;
+  const state = `${isOpen ? 'open' : 'cut'}, ${cuts} cuts, ${received.length} received, stands at ${lastId}`;
+  return `${channel} ${id} to ${reader.subscription} (${state}); told ${JSON.stringify(said)}; its channel's newest was ${before}`;
 }
 
 /** Order and doubles of what one reader received. */

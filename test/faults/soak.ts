@@ -56,7 +56,16 @@ const KINDS: Kind[] = [
       scene.load.loss = 0;
     },
   },
-  { name: 'relay stopped', counter: 'repairs_total', inject: (scene, i) => still(scene.relays[i]!.pid, 4_000) },
+  {
+    name: 'relay stopped',
+    counter: 'repairs_total',
+    async inject(scene, i) {
+      const stopped = still(scene.relays[i]!.pid, 4_000);
+      await pause(1_000);
+      await call(scene, 'CLIENT', 'KILL', 'TYPE', 'pubsub'); // as Redis does when what it holds for it grows too large
+      await stopped;
+    },
+  },
   {
     name: 'Redis stopped',
     counter: 'repairs_total',
