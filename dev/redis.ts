@@ -18,6 +18,8 @@ export interface RedisOptions {
   readonly persist?: boolean;
   /** More settings, as on redis-server's command line. They come last and so win. */
   readonly args?: readonly string[];
+  /** Over ours. */
+  readonly env?: Readonly<NodeJS.ProcessEnv>;
   readonly logFile?: string;
   readonly signal?: AbortSignal;
 }
@@ -45,7 +47,7 @@ export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
 }
 
 function startOn(port: number, command: string, options: RedisOptions) {
-  const { dir, persist = true, args = [], logFile, signal } = options;
+  const { dir, persist = true, args = [], env, logFile, signal } = options;
   const settings = {
     bind: '127.0.0.1',
     port: String(port),
@@ -59,7 +61,7 @@ function startOn(port: number, command: string, options: RedisOptions) {
     name: 'redis-server',
     command,
     args: [...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]), ...args],
-    env: process.env,
+    env: { ...process.env, ...env },
     logFile,
     ready: (pid) => isOurs(port, pid),
     readyMsMax,

@@ -16,12 +16,14 @@ export interface AttachTools extends PlanTools, ReplayTools {
 }
 
 /**
- * The order of the join and its two places, each of which loses messages when changed. They are handed in so that the
+ * The order of the join, its two places and the way back into it, each of which loses messages when changed. They are handed in so that the
  * tests can hand in wrong ones and see the loss that the right ones prevent.
  */
 export interface AttachParts {
   /** Listen first, then read history: what is published in between is in both, never in neither. */
   attach(reader: Reader, start: Start, tools: AttachTools): Promise<void>;
+  /** Brings a reader that stands somewhere, and fell behind or outlived its epoch, up to date from history. */
+  rejoin(reader: Reader, tools: AttachTools): Promise<void>;
   /** The first block. Its id is the cursor of a reader that is cut off before its first message. */
   greet(reader: Reader, id: Id): Uint8Array;
   /** Where the replay of patterns stops: where the clock stood when their channels were listed, not later. */
@@ -87,6 +89,7 @@ export const attachParts: AttachParts = {
     await listen(reader, tools);
     await catchUp(reader, start, tools);
   },
+  rejoin: (reader, tools) => catchUp(reader, { kind: 'now' }, tools),
   greet: (reader, id) => firstFrame(reader.retryMs, formatId(id.epoch, id)),
   until: (snapshot) => snapshot,
 };

@@ -1,6 +1,7 @@
 import type { Channel, Pattern } from '../shared/channel.ts';
 import { type CloseReason, closeReasons } from '../shared/close.ts';
 import type { Chain, GapReason } from '../shared/continuity.ts';
+import type { Envelope } from '../shared/envelope.ts';
 import type { Grant } from '../shared/grant.ts';
 import { comparePositions, formatId, type Id, type Position, zero } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
@@ -37,6 +38,8 @@ export class Reader implements Hearer {
   cursor: Id | undefined;
   /** Whether the first block and `open` have been written. */
   greeted = false;
+  /** See Chain: places after which something may be missing in a channel. */
+  readonly doubts = new Map<Channel, Position>();
   /** Counts joins: whoever finds another number than its own was overtaken and stops. */
   join = 0;
   onGap: (reason: GapReason) => void = () => undefined;
@@ -79,6 +82,7 @@ export class Reader implements Hearer {
     if (this.state === 'live') {
       const { epoch, position, json } = delivery.envelope;
       if (comparePositions(position, this.#floor) <= 0) return; // its replay had it
+      if (this.doubts.size > 0) this.#resolve(delivery.envelope);
       // Found late: other channels moved the cursor past it, and a cursor never moves back.
       const late = this.cursor !== undefined && comparePositions(position, this.cursor) <= 0;
       if (late) this.write(messageFrame(formatId(this.cursor!.epoch, this.cursor!), json));
@@ -87,6 +91,12 @@ export class Reader implements Hearer {
     } else if (this.state === 'joining') {
       this.#hold(delivery);
     }
+  }
+
+  #resolve({ channel, previous, position, epoch }: Envelope): void {
+    const heard = this.doubts.get(channel);
+    if (heard && comparePositions(previous, heard) > 0) this.gap(channel, heard, position, 'not-kept', epoch);
+    this.doubts.delete(channel);
   }
 
   #hold(delivery: Delivery): void {

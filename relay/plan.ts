@@ -64,8 +64,9 @@ export async function plotReplay(reader: Reader, start: Start, tools: PlanTools)
   const cutoffs = start.kind === 'rewind' ? await findCutoffs(channels, start.count, tools) : undefined;
   if (cutoffs) from = placeBeforeAll([...cutoffs.values()], clock.tip);
   const first = cursor && !reset ? cursor : { epoch: clock.epoch, ...from };
+  if (reset) reader.doubts.clear();
   const until = stopOf(reader, start, clock, tools.parts);
-  return { clock, from, until, first, reset, channels, chain: new Chain(from), cutoffs, capped };
+  return { clock, from, until, first, reset, channels, chain: new Chain(from, reader.doubts), cutoffs, capped };
 }
 
 /**

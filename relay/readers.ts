@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Id } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
 import { RedisAway } from '../shared/redis.ts';
-import { type AttachTools, catchUp, unlisten } from './attach.ts';
+import { type AttachTools, unlisten } from './attach.ts';
 import { Reader, type Sink } from './connection.ts';
 import type { Log } from './log.ts';
 import type { StreamRequest } from './stream.ts';
@@ -69,7 +69,7 @@ export class Readers {
 
   /** From where it stands. One that stands nowhere yet has its own attach under way, which begins anew. */
   #rejoin(reader: Reader): void {
-    if (reader.cursor) this.#run(reader, catchUp(reader, { kind: 'now' }, this.#tools));
+    if (reader.cursor) this.#run(reader, this.#tools.parts.rejoin(reader, this.#tools));
   }
 
   #run(reader: Reader, join: Promise<void>): void {

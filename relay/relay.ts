@@ -18,6 +18,17 @@ import { createRelayServer } from './server.ts';
 import { createSharedReads } from './shared-reads.ts';
 import { createSubscriber } from './subscriber.ts';
 
+/**
+ * What keeps readers whole, handed in so that the tests can hand in wrong ones and see the loss that the right ones prevent.
+ * Beside the join (see AttachParts): what is read back, and how a dead connection is noticed.
+ */
+export interface RelayParts extends AttachParts {
+  repair: typeof createRepair;
+  probe: typeof createProbe;
+}
+
+export const relayParts: RelayParts = { ...attachParts, repair: createRepair, probe: createProbe };
+
 export interface Relay {
   url: string;
   /** Sends every reader away, spread over the configured time, then closes everything. */
@@ -32,7 +43,7 @@ const LISTS_AT_ONCE = 4;
 const TICK_MS = 1_000;
 
 /** One relay, listening. Throws when its port is taken; Redis may come later. */
-export async function startRelay(config: Config, log: Log, parts: AttachParts = attachParts): Promise<Relay> {
+export async function startRelay(config: Config, log: Log, parts: RelayParts = relayParts): Promise<Relay> {
   const relayId = randomWord(8);
   const newSeed = () => randomWord(10);
   let draining = false;
@@ -79,7 +90,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     parts,
   };
   const readers = new Readers(tools, log, () => `${relayId}.${randomWord(12)}`);
-  const repair = createRepair({
+  const repair = parts.repair({
     redis,
     hub,
     metrics,
@@ -89,7 +100,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     rejoinAll: () => readers.rejoinAll(),
     pause,
   });
-  const probe = createProbe({ redis, subscriber, repair, relayId, newSeed, log, now: Date.now });
+  const probe = parts.probe({ redis, subscriber, repair, relayId, newSeed, log, now: Date.now });
 
   /** Redis answers, and the first probe came home: it tells from where on this relay hears everything. */
   function connected(): boolean {

@@ -130,20 +130,24 @@ async function mendOutage(tools: RepairTools): Promise<void> {
   const heard = answer.channels.filter((channel) => hub.hears(channel));
   if (answer.capped || heard.length > limits.patternReplayChannelsMax) {
     tools.rejoinAll();
-  } else if (heard.length > 0) {
-    await refill(heard, from, clock.tip, tools);
+    hub.prove(clock.tip, []);
+  } else {
+    hub.prove(clock.tip, heard.length > 0 ? await refill(heard, from, clock.tip, tools) : []);
   }
-  hub.prove(clock.tip, []);
 }
 
-/** Pages of history, in id order, to whoever has not heard them. What history has no more is told as a gap. */
+/**
+ * Pages of history, in id order, to whoever has not heard them. What history has no more is told as a gap. Answers the
+ * channels of which that is not known: something newer came meanwhile, whose link will tell.
+ */
 async function refill(
   channels: readonly Channel[],
   from: Position,
   until: Position,
   tools: RepairTools,
-): Promise<void> {
+): Promise<Channel[]> {
   const { redis, hub } = tools;
+  let unproven: Channel[] = [];
   for (let after = from; comparePositions(after, until) < 0; ) {
     const page = await redis.run(replay, {
       channels,
@@ -154,9 +158,10 @@ async function refill(
     });
     if (!page || page.clock.epoch !== hub.epoch) throw new RedisAway('the history changed during a repair');
     redeliver(page.channels, from, page.clock.epoch, tools);
-    writeOffTails(page, from, tools);
+    unproven = writeOffTails(page, from, tools);
     after = page.upto;
   }
+  return unproven;
 }
 
 function redeliver(channels: readonly ReplayedChannel[], from: Position, epoch: string, tools: RepairTools): void {
@@ -178,12 +183,15 @@ function redeliver(channels: readonly ReplayedChannel[], from: Position, epoch: 
 
 const encoder = new TextEncoder();
 
-function writeOffTails({ channels, upto, until }: Replayed, from: Position, { hub }: RepairTools): void {
+function writeOffTails({ channels, upto, until }: Replayed, from: Position, { hub }: RepairTools): Channel[] {
+  const unproven: Channel[] = [];
   for (const { channel, last, lastKind, older, link } of channels) {
     const heard = hub.heard(channel);
     const end = comparePositions(last, upto) <= 0 ? last : comparePositions(upto, until) === 0 ? link : undefined;
+    if (!end) unproven.push(channel);
     if (!end || comparePositions(end, heard) <= 0) continue;
     const reason: GapReason = gapReason(older || comparePositions(heard, from) > 0, false, lastKind);
     hub.writeOff({ channel, after: heard, last: end }, reason);
   }
+  return unproven;
 }

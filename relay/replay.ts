@@ -135,6 +135,7 @@ function tellTails(reader: Reader, plan: Plan, { channels, upto, until }: Replay
   for (const { channel, last, lastKind, older, link } of channels) {
     const heard = plan.chain.heard(channel);
     const end = comparePositions(last, upto) <= 0 ? last : comparePositions(upto, until) === 0 ? link : undefined;
+    if (!end && !plan.cutoffs && comparePositions(upto, until) === 0) plan.chain.doubt(channel);
     if (!end || comparePositions(end, heard) <= 0) continue;
     if (plan.cutoffs && !plan.cutoffs.get(channel)) continue;
     const kept = older || comparePositions(heard, plan.from) > 0;

@@ -43,26 +43,35 @@ export function locate(cursor: Id, clock: Clock): { from: Position; reset?: Rese
 
 /**
  * Follows the `previous` links of one reader's channels, so that a hole is seen wherever it is. `start` is the reader's
- * place: whatever a channel links to at or before it needs no proof.
+ * place: whatever a channel links to at or before it needs no proof, except in `doubts`: channels that went on while their
+ * replay ran, by a message that is not kept. Only the link of the one that comes next tells whether something was missing
+ * before it, after the place noted there; until then the doubt stays with the reader.
  */
 export class Chain {
   readonly #start: Position;
+  readonly #doubts: Map<Channel, Position>;
   readonly #heard = new Map<Channel, Position>();
 
-  constructor(start: Position) {
+  constructor(start: Position, doubts = new Map<Channel, Position>()) {
     this.#start = start;
+    this.#doubts = doubts;
   }
 
   /** The newest place known of this channel. */
   heard(channel: Channel): Position {
-    return this.#heard.get(channel) ?? this.#start;
+    return this.#heard.get(channel) ?? this.#doubts.get(channel) ?? this.#start;
   }
 
   /** Notes a message. Answers the place after which something is missing before it, if so. */
   next(channel: Channel, previous: Position, position: Position): Position | undefined {
     const heard = this.heard(channel);
     this.#heard.set(channel, position);
+    this.#doubts.delete(channel);
     return comparePositions(previous, heard) > 0 ? heard : undefined;
+  }
+
+  doubt(channel: Channel): void {
+    this.#doubts.set(channel, this.heard(channel));
   }
 }
 

@@ -20,15 +20,24 @@ export interface ProbeArgs {
 export const probe: Script<ProbeArgs, Clock> = {
   name: 'probe',
   lua: `
-local CLOCK, LAST = KEYS[1], KEYS[2]
+local CLOCK, LAST, INDEX = KEYS[1], KEYS[2], KEYS[3]
 local SEED = ARGV[1]
 ${positions}
 ${clock}
 -- When the server was last looked at need not be kept where Redis is full: the next run looks again.
 if broken or #settled > 2 then settle() elseif #settled > 0 then redis.pcall('HSET', CLOCK, unpack(settled)) end
+-- The index has every channel of LAST but the marker, or it was evicted: then it is made again from there.
+local listed = redis.pcall('ZCARD', INDEX)
+if type(listed) == 'number' and listed ~= redis.call('HLEN', LAST) - 1 then
+  redis.call('DEL', INDEX)
+  local lasts = redis.call('HGETALL', LAST)
+  for i = 1, #lasts, 2 do
+    if lasts[i] ~= '!' then redis.pcall('ZADD', INDEX, string.match(lasts[i + 1], '^%d+'), lasts[i]) end
+  end
+end
 if ARGV[2] ~= '' then redis.call('PUBLISH', string.match(CLOCK, '^(.*)clock$') .. 'x:' .. ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
 return {tip, epoch, redis.call('HGET', CLOCK, 'b') or '0-0', floor, '', string.format('%.0f', now)}`,
-  keys: (k) => [k.clock, k.last],
+  keys: (k) => [k.clock, k.last, k.index],
   args: (_, a) => [a.seed, a.relayId ?? ''],
   reply: (raw) => parseClock(raw as string[]),
 };
@@ -41,13 +50,14 @@ export interface AuditArgs {
 
 /**
  * Which channels changed at or after a place's millisecond, and each one's newest message: what a relay should have heard.
- * Read only. Undefined when there is no unbroken history.
+ * Read only. Undefined when there is no unbroken history, or when the index does not list every channel.
  */
 export const audit: Script<AuditArgs, { channel: Channel; last: Position }[] | undefined> = {
   name: 'audit',
   lua: `
 local epoch = redis.call('HGET', KEYS[1], 'e')
 if not epoch or redis.call('HGET', KEYS[2], '!') ~= epoch then return {} end
+if redis.call('ZCARD', KEYS[3]) ~= redis.call('HLEN', KEYS[2]) - 1 then return {} end -- evicted: see probe
 local names = redis.call('ZRANGEBYSCORE', KEYS[3], ARGV[1], '+inf', 'LIMIT', 0, ARGV[2])
 local out = {names}
 if #names > 0 then

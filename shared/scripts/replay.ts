@@ -166,7 +166,7 @@ export interface ChangesArgs {
 /**
  * Which channels changed at or after a cursor's millisecond, and the snapshot position that belongs to that answer: the
  * first of the two calls by which patterns are replayed. Replay then stops at `clock.tip`. `capped`: more
- * changed than were looked at. Undefined as for `replay`.
+ * changed than were looked at. Undefined as for `replay`, and when the index does not list every channel.
  */
 export const changes: Script<ChangesArgs, { clock: Clock; channels: Channel[]; capped: boolean } | undefined> = {
   name: 'changes',
@@ -175,6 +175,7 @@ local CLOCK, LAST, INDEX = KEYS[1], KEYS[2], KEYS[3]
 ${readClock}
 local most = tonumber(ARGV[3])
 if most == 0 then return {header, {}, 0} end
+if redis.call('ZCARD', INDEX) ~= redis.call('HLEN', LAST) - 1 then return {} end -- evicted: see probe
 local names = redis.call('ZRANGEBYSCORE', INDEX, ARGV[2], '+inf', 'LIMIT', 0, most + 1)
 local matching = {}
 for i = 1, math.min(#names, most) do

@@ -231,3 +231,20 @@ describe('a reader', () => {
     expect(socket.text).toBe('retry: 2500\n\nevent: edgewire.bye\ndata: {"reason":"drain","retryMs":2500}\n\n');
   });
 });
+
+test('a doubtful channel is told as a gap by the first message that links beyond the replay, and no other is', () => {
+  for (const [previous, gaps] of [
+    [2, 1],
+    [1, 0],
+  ] as const) {
+    const socket = new FakeSocket();
+    const r = reader(socket);
+    new Chain(at(1), r.doubts).doubt('a' as Channel);
+    r.goLive(r.beginJoin(), 'e', at(4), new Chain(at(4), r.doubts)); // its join overflowed and was followed by another
+    r.goLive(r.beginJoin(), 'e', at(5), new Chain(at(5), r.doubts));
+    r.offer(delivery(7, previous));
+    r.offer(delivery(9, 8)); // the hub's matter from here on
+    expect(socket.text.match(/edgewire\.gap/g) ?? []).toHaveLength(gaps);
+    expect(socket.ids()).toEqual(['e-7-0', 'e-9-0']);
+  }
+});
