@@ -18,6 +18,8 @@ export interface RedisOptions {
   readonly persist?: boolean;
   /** More settings, as on redis-server's command line. They come last and so win. */
   readonly args?: readonly string[];
+  /** Over ours. */
+  readonly env?: NodeJS.ProcessEnv;
   readonly logFile?: string;
   readonly signal?: AbortSignal;
 }
@@ -29,8 +31,7 @@ export interface RunningRedis extends Child {
 
 /** A real redis-server of our own on 127.0.0.1, answering when this resolves. */
 export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
-  const command = findRedisServer();
-  if (!command) throw new CannotStart('redis-server is missing: run `node dev/ensure.mjs start`.');
+  const command = redisServer();
   mkdirSync(options.dir, { recursive: true });
   for (let tries = 1; ; tries++) {
     const port = options.port ?? (await freePort());
@@ -44,8 +45,15 @@ export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
   }
 }
 
+/** The program, which is also `redis-sentinel`. */
+export function redisServer(): string {
+  const command = findRedisServer();
+  if (!command) throw new CannotStart('redis-server is missing: run `node dev/ensure.mjs start`.');
+  return command;
+}
+
 function startOn(port: number, command: string, options: RedisOptions) {
-  const { dir, persist = true, args = [], logFile, signal } = options;
+  const { dir, persist = true, args = [], env, logFile, signal } = options;
   const settings = {
     bind: '127.0.0.1',
     port: String(port),
@@ -59,7 +67,7 @@ function startOn(port: number, command: string, options: RedisOptions) {
     name: 'redis-server',
     command,
     args: [...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]), ...args],
-    env: process.env,
+    env: { ...process.env, ...env },
     logFile,
     ready: (pid) => isOurs(port, pid),
     readyMsMax,

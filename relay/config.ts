@@ -1,8 +1,9 @@
 import { limits } from '../shared/limits.ts';
 import { Faults, readSettings, type Settings } from '../shared/settings.ts';
+import { parseRedisUrl, type RedisAddress, redisUrlRule } from './address.ts';
 
 export interface Config extends Settings {
-  redisUrl: string;
+  redis: RedisAddress;
   host: string;
   /** 0 = any free port. */
   port: number;
@@ -24,12 +25,13 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   const faults = new Faults();
   const settings = readSettings(env, faults);
   const host = env.HOST || '127.0.0.1';
-  const redisUrl = faults.read('REDIS_URL', env.REDIS_URL, '', parseRedisUrl, 'use redis://, rediss:// or a unix path');
-  if (redisUrl === '' && !env.REDIS_URL) faults.list.push('REDIS_URL: is missing; e.g. redis://127.0.0.1:6379');
+  const nowhere: RedisAddress = { mode: 'single', url: '' };
+  const redis = faults.read('REDIS_URL', env.REDIS_URL, nowhere, parseRedisUrl, redisUrlRule);
+  if (!env.REDIS_URL) faults.list.push('REDIS_URL: is missing; e.g. redis://127.0.0.1:6379');
   const edgeUrl = faults.read('EDGE_URL', env.EDGE_URL, '', parseHttpUrl, 'an http or https URL');
   const config: Config = {
     ...settings,
-    redisUrl,
+    redis,
     host,
     port: faults.read('PORT', env.PORT, 8788, wholeNumber(0, 65_535), 'a port number'),
     restToken: faults.read(
@@ -74,10 +76,6 @@ function wholeNumber(min: number, max: number) {
     const n = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
     return n >= min && n <= max ? n : undefined;
   };
-}
-
-function parseRedisUrl(text: string): string | undefined {
-  return /^(rediss?:\/\/|\/)/.test(text) ? text : undefined;
 }
 
 function parseHttpUrl(text: string): string | undefined {

@@ -8,9 +8,10 @@ import type { Config } from './config.ts';
 import { Hub } from './hub.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import { createPolicy } from './policy.ts';
 import { createProbe } from './probe.ts';
 import { Readers, retryMs } from './readers.ts';
-import { connectCommands } from './redis.ts';
+import { connectCommands, isSharded } from './redis.ts';
 import { createRepair } from './repair.ts';
 import { createRelayServer } from './server.ts';
 import { createSubscriber } from './subscriber.ts';
@@ -36,8 +37,9 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
 
   const hub = new Hub({ onEpoch: () => readers.rejoinAll(), onHole: (hole) => repair.hole(hole) });
   const onError = (error: Error) => log.warn({ reason: error.message }, 'Redis connection');
-  const redis = connectCommands(config.redisUrl, config.keys, onError);
-  const subscriber = createSubscriber(config.redisUrl, config.keys.relayName(relayId), {
+  const policy = createPolicy(() => redis, log);
+  const redis = connectCommands(config.redis, config.keys, { onError, onReady: () => policy.check() });
+  const subscriber = createSubscriber(config.redis, config.keys, relayId, {
     onMessage: hear,
     onLost() {
       log.warn(
@@ -62,6 +64,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     deliveries: () => hub.deliveries,
     ready,
     probeAgeMs: () => probe.ageMs(),
+    evicts: () => policy.warnings.includes('redis_evicts'),
   });
   const tools: AttachTools = {
     redis,
@@ -85,7 +88,8 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     rejoinAll: () => readers.rejoinAll(),
     pause,
   });
-  const probe = createProbe({ redis, subscriber, repair, relayId, newSeed, log, now: Date.now });
+  const sharded = isSharded(config.redis);
+  const probe = createProbe({ redis, subscriber, repair, relayId, sharded, newSeed, log, now: Date.now });
 
   /** Redis answers, and the first probe came home: it tells from where on this relay hears everything. */
   function connected(): boolean {
@@ -120,6 +124,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     metrics,
     log,
     ready,
+    warnings: () => policy.warnings,
     roomForMore: () => readers.size < config.readersMax,
     accept: (sink, request) => readers.accept(sink, request),
     retryMs,

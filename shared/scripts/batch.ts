@@ -42,6 +42,8 @@ for i = 4, #ARGV, ${FIELDS_PER_ITEM} do
   else
     local reason = envelope or position
     if type(reason) == 'table' then reason = reason.err end
+    -- No item's fault, and nothing was written: who asked learns that another server leads.
+    if string.find(tostring(reason), '^%-?READONLY') then return redis.error_reply(reason) end
     answers[#answers + 1] = ARGV[i] .. ' ! ' .. tostring(reason)
   end
 end

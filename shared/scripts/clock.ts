@@ -10,6 +10,8 @@ export interface ProbeArgs {
   seed: Seed;
   /** The relay that wants to hear of it on its own name; absent = nobody. */
   relayId?: string;
+  /** Whether that relay listens by sharded pub/sub: publishers follow it from then on. Absent = not said. */
+  sharded?: boolean;
 }
 
 /**
@@ -24,12 +26,26 @@ local CLOCK, LAST = KEYS[1], KEYS[2]
 local SEED = ARGV[1]
 ${positions}
 ${clock}
--- When the server was last looked at need not be kept where Redis is full: the next run looks again.
-if broken or #settled > 2 then settle() elseif #settled > 0 then redis.pcall('HSET', CLOCK, unpack(settled)) end
-if ARGV[2] ~= '' then redis.call('PUBLISH', string.match(CLOCK, '^(.*)clock$') .. 'x:' .. ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
+if ARGV[3] ~= '' and sharded ~= (ARGV[3] == '1') then
+  sharded = not sharded
+  if not sharded then
+    redis.call('HDEL', CLOCK, 'p')
+  else
+    settled[#settled + 1] = 'p'
+    settled[#settled + 1] = 'SPUBLISH'
+  end
+end
+if broken or #settled > 2 then
+  settle()
+elseif #settled > 0 then
+  -- When the server was last looked at need not be kept where Redis is full: the next run looks again.
+  local kept = redis.pcall('HSET', CLOCK, unpack(settled))
+  if type(kept) == 'table' and not string.find(kept.err, 'OOM', 1, true) then return kept end
+end
+if ARGV[2] ~= '' then redis.call(sharded and 'SPUBLISH' or 'PUBLISH', string.match(CLOCK, '^(.*)clock$') .. 'x:' .. ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
 return {tip, epoch, redis.call('HGET', CLOCK, 'b') or '0-0', floor, '', string.format('%.0f', now)}`,
   keys: (k) => [k.clock, k.last],
-  args: (_, a) => [a.seed, a.relayId ?? ''],
+  args: (_, a) => [a.seed, a.relayId ?? '', a.sharded === undefined ? '' : a.sharded ? '1' : '0'],
   reply: (raw) => parseClock(raw as string[]),
 };
 

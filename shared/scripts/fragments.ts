@@ -28,7 +28,7 @@ if RECORD then
 end`;
 
 /**
- * Reads the clock and decides the epoch. Needs CLOCK, LAST, SEED. Gives now, tip, epoch, floor and \`settled\`, the clock
+ * Reads the clock and decides the epoch. Needs CLOCK, LAST, SEED. Gives now, tip, epoch, floor, sharded and \`settled\`, the clock
  * fields to write with the next HSET (empty when nothing changed).
  *
  * A new epoch begins when the clock key is gone, when the marker in LAST is gone (evicted, half restored), or when the
@@ -37,11 +37,12 @@ end`;
  * INFO costs 4 us of a 10 us publish, so identity is looked at when 100 ms have passed in either direction.
  */
 export const clock = `
-local state = redis.call('HMGET', CLOCK, 't', 'e', 'r', 'c', 'floor')
+local state = redis.call('HMGET', CLOCK, 't', 'e', 'r', 'c', 'floor', 'p')
 local marker = redis.call('HGET', LAST, '!')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local tip, epoch, floor = state[1] or '0-0', state[2], state[5] or '0-0'
+local sharded = state[6] == 'SPUBLISH'
 local settled = {}
 local broken = not epoch or marker ~= epoch
 if broken or not state[4] or math.abs(now - tonumber(state[4])) >= 100 then
@@ -67,6 +68,7 @@ end`;
  * Appends one message. Needs positions, clock, INDEX. The fallible write (XADD, refused on WRONGTYPE or OOM) comes first
  * and by pcall, so a refused message leaves nothing. Gives append(message) -> position and envelope, or nil and an error.
  * A stream may be ahead of a clock that was lost: then its newest id gives the next position, once.
+ * Sends by sharded pub/sub where the relays listen to that: they say so in the clock, so that publishers need not know.
  * TAG comes from the key, not from an argument: whoever may run a script on one deployment's keys publishes nowhere else.
  * The payload stays opaque: id, timestamp and expiry are spliced in between \`head\` and \`body\`, one JSON line, built once.
  */
@@ -108,7 +110,8 @@ local function append(m)
 end
 local TAG = string.match(CLOCK, '^(.*)clock$')
 local function send(channel, envelope)
-  redis.call('PUBLISH', TAG .. 'c:' .. channel, envelope)
-  redis.call('PUBLISH', TAG .. 'r:' .. string.match(channel, '^[^:]+'), envelope)
-  redis.call('PUBLISH', TAG .. 'all', envelope)
+  local command = sharded and 'SPUBLISH' or 'PUBLISH'
+  redis.call(command, TAG .. 'c:' .. channel, envelope)
+  redis.call(command, TAG .. 'r:' .. string.match(channel, '^[^:]+'), envelope)
+  redis.call(command, TAG .. 'all', envelope)
 end`;
