@@ -12,10 +12,14 @@ export interface RelayOn extends RunningRelay {
 }
 
 /** The real relay on a Redis that the test made, until the test is over. */
-export async function relayOn(redisUrl: string, more: Record<string, string> = {}): Promise<RelayOn> {
+export async function relayOn(
+  redisUrl: string,
+  more: Record<string, string> = {},
+  readyPath: '/readyz' | '/healthz' = '/readyz',
+): Promise<RelayOn> {
   const [edgePort, relayPort] = [await freePort(), await freePort()];
   const env = { ...relayEnv({ edgePort, relayPort, redisUrl, secrets: newSecrets() }), ...more };
-  const relay = await startRelay({ env });
+  const relay = await startRelay({ env, readyPath });
   onTestFinished(() => relay.kill());
   return {
     ...relay,
