@@ -23,7 +23,7 @@ const options = {
   // A command was written and nothing at all came back: the connection is dead, whatever TCP thinks.
   socketTimeout: 3_000,
   keepAlive: 10_000,
-  retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
+  retryStrategy: (times: number) => Math.min(50 * 2 ** times, 1_000),
 } as const satisfies RedisOptions;
 
 /** Redis for ordinary commands: the port, and the raw door that `rest.ts` guards. */

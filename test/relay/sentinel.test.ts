@@ -7,7 +7,7 @@ import { comparePositions } from '../../shared/id.ts';
 import { clockOff } from '../helpers/clock.ts';
 import { connectDirect } from '../helpers/redis.ts';
 import { relayOn } from '../helpers/relay-on.ts';
-import { startWatched } from '../helpers/sentinels.ts';
+import { startWatched, type Watched } from '../helpers/sentinels.ts';
 import { messagesOf } from '../helpers/sse.ts';
 import { nothingWrong, publishEach, publishThrough, tally } from '../helpers/tally.ts';
 
@@ -52,7 +52,8 @@ test.each([
     await watched.primary.kill();
     const killedMs = performance.now();
     const publishing = publishThrough(direct, CHANNELS);
-    await expect.poll(() => publishing.acked.length, { timeout: 30_000 }).toBeGreaterThan(0);
+    await watched.promoted();
+    await expect.poll(() => publishing.acked.length, { timeout: 20_000 }).toBeGreaterThan(0);
     const awayMs = Math.round(performance.now() - killedMs);
     await pause(2_000);
     const after = [...(await publishing.stop()), ...(await publishEach(direct, CHANNELS, 100))];
@@ -91,4 +92,58 @@ test.each([
     );
   },
   120_000,
+);
+
+test.each([
+  [
+    'is replaced and lives on',
+    async ({ replace, primary }: Watched) => {
+      await replace();
+      return primary.pid;
+    },
+  ],
+  [
+    'stands still, is replaced and wakes up',
+    async ({ primary }: Watched) => {
+      process.kill(primary.pid, 'SIGSTOP');
+      return primary.pid;
+    },
+  ],
+])(
+  'a primary that %s is left for the new one, and readers notice nothing',
+  async (_, replace) => {
+    const dir = await mkdtemp(join(tmpdir(), 'edgewire-sentinel-'));
+    onTestFinished(() => rm(dir, { recursive: true, force: true }));
+    const watched = await startWatched(dir);
+    onTestFinished(() => watched.stop());
+    const relay = await relayOn(watched.url);
+    const direct = await connectDirect(watched.url);
+    onTestFinished(() => direct.close());
+    const live = await Promise.all(
+      LIVE.map(async (subscription) => ({ subscription, stream: await relay.open(subscription) })),
+    );
+    const before = await publishEach(direct, CHANNELS, 100);
+    await expect.poll(() => direct.call('WAIT', ['1', '100'])).toBe(1);
+
+    const replacedMs = performance.now();
+    const pid = await replace(watched);
+    await watched.promoted();
+    // A connection of its own: what waits in one to the old primary, that one may still run when it wakes.
+    const elsewhere = await connectDirect(watched.url);
+    onTestFinished(() => elsewhere.close());
+    const publishing = publishThrough(elsewhere, CHANNELS);
+    await expect.poll(() => publishing.acked.length, { timeout: 20_000 }).toBeGreaterThan(0);
+    const awayMs = Math.round(performance.now() - replacedMs);
+    process.kill(pid, 'SIGCONT');
+    await pause(3_000);
+    const after = await publishing.stop();
+    expect(new Set(after.map(({ epoch }) => epoch)).size).toBe(1);
+    expect(after[0]!.epoch).not.toBe(before[0]!.epoch);
+    for (const { subscription, stream } of live) {
+      const counted = await tally(stream, subscription, [...before, ...after]);
+      expect({ subscription, ...counted }).toEqual({ subscription, ...nothingWrong });
+    }
+    console.info(`Publishing went on after ${awayMs} ms: ${after.length} messages.`);
+  },
+  60_000,
 );
