@@ -58,7 +58,7 @@ function ownerConnector(address: ClusterAddress, key: string) {
   /** Each round begins with another node: one that was cut off from its Cluster goes on telling old news. */
   async function findOwner(tell: (error: Error) => void, wanted: () => boolean): Promise<Node> {
     for (;;) {
-      let failure: unknown;
+      let failure = 'none answered';
       const begin = turn++;
       for (let i = 0; i < known.length && wanted(); i++) {
         const node = known[(begin + i) % known.length]!;
@@ -66,13 +66,13 @@ function ownerConnector(address: ClusterAddress, key: string) {
           const { owner, nodes } = await askNode(node, address, key);
           known = [...nodes, ...address.nodes.filter((seed) => !nodes.some((n) => isSame(n, seed)))];
           if (owner) return owner;
-          failure = new Error('the slot has no owner');
+          failure = `${node.host}:${node.port} knows none`;
         } catch (error) {
-          failure = error;
+          failure = error instanceof Error ? error.message : String(error);
         }
       }
       if (!wanted()) throw new Error('closed while the owner of the slot was looked for');
-      tell(new Error('no Cluster node names an owner of the slot', { cause: failure }));
+      tell(new Error(`No Cluster node names the owner of the slot; the last that was asked: ${failure}`));
       await pause(ASK_AGAIN_MS);
     }
   }

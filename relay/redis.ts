@@ -7,9 +7,9 @@ import type { RedisAddress } from './address.ts';
 import { connectPrimary } from './primary.ts';
 
 /**
- * With `primary.ts` the only importer of ioredis. Two connections: one for commands, one in subscribe mode. The driver neither queues nor
- * resends nor resubscribes by itself: a command that may or may not have run is an unknown outcome, and a subscription
- * that was away has a hole; both are ours to answer for.
+ * With `primary.ts` the only importer of ioredis. Two connections: one for commands, one in subscribe mode. The driver
+ * neither queues nor resends nor resubscribes by itself: a command that may or may not have run is an unknown outcome, and
+ * a subscription that was away has a hole; both are ours to answer for.
  */
 const options = {
   // RESP2: its reader is a quarter faster on pub/sub than RESP3's, and generic calls keep their shapes.

@@ -26,14 +26,11 @@ local CLOCK, LAST = KEYS[1], KEYS[2]
 local SEED = ARGV[1]
 ${positions}
 ${clock}
-if ARGV[3] ~= '' and sharded ~= (ARGV[3] == '1') then
-  sharded = not sharded
-  if not sharded then
-    redis.call('HDEL', CLOCK, 'p')
-  else
-    settled[#settled + 1] = 'p'
-    settled[#settled + 1] = 'SPUBLISH'
-  end
+local listens = ARGV[3] == '' and command or ARGV[3] == '1' and 'SPUBLISH' or 'PUBLISH'
+if listens == 'SPUBLISH' and command ~= listens then
+  settled[#settled + 1], settled[#settled + 2] = 'p', listens
+elseif command ~= listens then
+  redis.call('HDEL', CLOCK, 'p')
 end
 if broken or #settled > 2 then
   settle()
@@ -42,7 +39,7 @@ elseif #settled > 0 then
   local kept = redis.pcall('HSET', CLOCK, unpack(settled))
   if type(kept) == 'table' and not string.find(kept.err, 'OOM', 1, true) then return kept end
 end
-if ARGV[2] ~= '' then redis.call(sharded and 'SPUBLISH' or 'PUBLISH', string.match(CLOCK, '^(.*)clock$') .. 'x:' .. ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
+if ARGV[2] ~= '' then redis.call(listens, string.match(CLOCK, '^(.*)clock$') .. 'x:' .. ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
 return {tip, epoch, redis.call('HGET', CLOCK, 'b') or '0-0', floor, '', string.format('%.0f', now)}`,
   keys: (k) => [k.clock, k.last],
   args: (_, a) => [a.seed, a.relayId ?? '', a.sharded === undefined ? '' : a.sharded ? '1' : '0'],
