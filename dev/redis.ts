@@ -31,8 +31,7 @@ export interface RunningRedis extends Child {
 
 /** A real redis-server of our own on 127.0.0.1, answering when this resolves. */
 export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
-  const command = findRedisServer();
-  if (!command) throw new CannotStart('redis-server is missing: run `node dev/ensure.mjs start`.');
+  const command = redisServer();
   mkdirSync(options.dir, { recursive: true });
   for (let tries = 1; ; tries++) {
     const port = options.port ?? (await freePort());
@@ -44,6 +43,13 @@ export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
       if (!portWasTaken || options.port !== undefined || tries === triesMax) throw error;
     }
   }
+}
+
+/** The program, which is also `redis-sentinel`. */
+export function redisServer(): string {
+  const command = findRedisServer();
+  if (!command) throw new CannotStart('redis-server is missing: run `node dev/ensure.mjs start`.');
+  return command;
 }
 
 function startOn(port: number, command: string, options: RedisOptions) {

@@ -1,8 +1,9 @@
 import { limits } from '../shared/limits.ts';
 import { Faults, readSettings, type Settings } from '../shared/settings.ts';
+import { parseRedisUrl, type RedisAddress, redisUrlRule } from './address.ts';
 
 export interface Config extends Settings {
-  redisUrl: string;
+  redis: RedisAddress;
   host: string;
   /** 0 = any free port. */
   port: number;
@@ -28,12 +29,13 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   const faults = new Faults();
   const settings = readSettings(env, faults);
   const host = env.HOST || '127.0.0.1';
-  const redisUrl = faults.read('REDIS_URL', env.REDIS_URL, '', parseRedisUrl, 'use redis://, rediss:// or a unix path');
-  if (redisUrl === '' && !env.REDIS_URL) faults.list.push('REDIS_URL: is missing; e.g. redis://127.0.0.1:6379');
+  const nowhere: RedisAddress = { mode: 'single', url: '' };
+  const redis = faults.read('REDIS_URL', env.REDIS_URL, nowhere, parseRedisUrl, redisUrlRule);
+  if (!env.REDIS_URL) faults.list.push('REDIS_URL: is missing; e.g. redis://127.0.0.1:6379');
   const edgeUrl = faults.read('EDGE_URL', env.EDGE_URL, '', parseHttpUrl, 'an http or https URL');
   const config: Config = {
     ...settings,
-    redisUrl,
+    redis,
     host,
     port: faults.read('PORT', env.PORT, 8788, wholeNumber(0, 65_535), 'a port number'),
     restToken: faults.read('REST_TOKEN', env.REST_TOKEN, undefined, parseSecret, SECRET_RULE),
@@ -86,10 +88,6 @@ const SECRET_RULE = 'use at least 32 characters, e.g. the output of: openssl ran
 
 function parseSecret(text: string): string | undefined {
   return text.length >= 32 ? text : undefined;
-}
-
-function parseRedisUrl(text: string): string | undefined {
-  return /^(rediss?:\/\/|\/)/.test(text) ? text : undefined;
 }
 
 function parseHttpUrl(text: string): string | undefined {

@@ -29,6 +29,7 @@ export interface Gauges {
   deliveries(): number;
   ready(): boolean;
   probeAgeMs(): number;
+  evicts(): boolean;
 }
 
 export type { CloseReason, GapReason, ResetReason };
@@ -67,6 +68,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   tally('deliveries_total', 'Messages handed to readers, one each', gauges.deliveries);
   read('ready', '1 while the subscription to Redis is whole', () => (gauges.ready() ? 1 : 0));
   read('probe_age_seconds', 'Time since a probe last came home through Redis', () => gauges.probeAgeMs() / 1000);
+  read('redis_evicts', '1 while Redis is set to evict keys when its memory is full', () => (gauges.evicts() ? 1 : 0));
   return {
     registry,
     replayed: counter('replayed_total', 'Messages sent from history'),

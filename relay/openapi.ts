@@ -70,7 +70,10 @@ export function describeRelay(): object {
       '/readyz': {
         get: {
           summary: 'Streams would hear everything',
-          responses: { 200: { description: 'Yes' }, 503: { description: 'The subscription to Redis is not whole' } },
+          responses: {
+            200: { description: 'Yes; `warnings` names what is wrong and does not stop it' },
+            503: { description: 'The subscription to Redis is not whole' },
+          },
         },
       },
       '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: { description: 'Text format' } } } },

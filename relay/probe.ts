@@ -24,6 +24,8 @@ export interface ProbeTools {
   subscriber: Subscriber;
   repair: Repair;
   relayId: string;
+  /** Whether this relay listens by sharded pub/sub. */
+  sharded: boolean;
   newSeed(): string;
   log: Log;
   now(): number;
@@ -35,7 +37,8 @@ const IDLE_DUE_MS = 15_000;
 /** Three probes unheard: the subscription is dead, whatever TCP thinks. */
 const SILENCE_MS_MAX = 2_500;
 
-export function createProbe({ redis, subscriber, repair, relayId, newSeed, log, now }: ProbeTools): Probe {
+export function createProbe(tools: ProbeTools): Probe {
+  const { redis, subscriber, repair, relayId, sharded, newSeed, log, now } = tools;
   let heardMs = now();
   let sentMs = 0;
   /** The oldest that has not come home; 0 = none is out. */
@@ -50,7 +53,7 @@ export function createProbe({ redis, subscriber, repair, relayId, newSeed, log, 
     send() {
       sentMs = now();
       outMs ||= sentMs;
-      redis.run(probe, { seed: newSeed(), relayId }).catch(suspect);
+      redis.run(probe, { seed: newSeed(), relayId, sharded }).catch(suspect);
     },
     heard(pulse) {
       heardMs = now();

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
-import { Redis as IoRedis, type RedisOptions } from 'ioredis';
+import type { Redis as IoRedis, RedisOptions } from 'ioredis';
 import type { Keys } from '../shared/keys.ts';
 import { limits } from '../shared/limits.ts';
 import { type Redis, RedisAway, RedisRefused, type Script } from '../shared/redis.ts';
+import type { RedisAddress } from './address.ts';
+import { connectPrimary } from './primary.ts';
 
 /**
- * The only importer of ioredis. Two connections: one for commands, one in subscribe mode. The driver neither queues nor
- * resends nor resubscribes by itself: a command that may or may not have run is an unknown outcome, and a subscription
- * that was away has a hole; both are ours to answer for.
+ * With `primary.ts` the only importer of ioredis. Two connections: one for commands, one in subscribe mode. The driver
+ * neither queues nor resends nor resubscribes by itself: a command that may or may not have run is an unknown outcome, and
+ * a subscription that was away has a hole; both are ours to answer for.
  */
 const options = {
   // RESP2: its reader is a quarter faster on pub/sub than RESP3's, and generic calls keep their shapes.
@@ -21,7 +23,7 @@ const options = {
   // A command was written and nothing at all came back: the connection is dead, whatever TCP thinks.
   socketTimeout: 3_000,
   keepAlive: 10_000,
-  retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
+  retryStrategy: (times: number) => Math.min(50 * 2 ** times, 1_000),
 } as const satisfies RedisOptions;
 
 /** Redis for ordinary commands: the port, and the raw door that `rest.ts` guards. */
@@ -47,12 +49,22 @@ export interface SubscriptionEvents {
   onMessage(bytes: Uint8Array): void;
   onReady(): void;
   onLost(): void;
+  /** Once per failed attempt to connect. */
+  onError(error: Error): void;
 }
 
-/** Connects in the background and for ever. `onError` hears of each failure once per attempt. */
-export function connectCommands(url: string, keys: Keys, onError: (error: Error) => void): Commands {
-  const redis = new IoRedis(url, { ...options, enableAutoPipelining: true });
-  redis.on('error', onError);
+export interface CommandEvents {
+  /** Once per failed attempt to connect. */
+  onError(error: Error): void;
+  /** Commands can be sent, for the first time or to whoever leads now. */
+  onReady?(): void;
+}
+
+/** Connects in the background and for ever. */
+export function connectCommands(address: RedisAddress, keys: Keys, events: CommandEvents): Commands {
+  const redis = connectPrimary(address, keys.clock, { ...options, enableAutoPipelining: true });
+  redis.on('error', events.onError);
+  if (events.onReady) redis.on('ready', events.onReady);
   watch(redis);
   const digests = new Map<string, string>();
 
@@ -60,6 +72,7 @@ export function connectCommands(url: string, keys: Keys, onError: (error: Error)
     try {
       return await redis.call(command, [...args]);
     } catch (error) {
+      if (leadsElsewhere(error)) redis.stream?.destroy();
       throw translate(error);
     }
   }
@@ -87,30 +100,39 @@ export function connectCommands(url: string, keys: Keys, onError: (error: Error)
   };
 }
 
-export function connectSubscription(
-  url: string,
-  events: SubscriptionEvents,
-  onError: (error: Error) => void,
-): Subscription {
-  const redis = new IoRedis(url, options);
-  redis.on('error', onError);
+/**
+ * In a Cluster by sharded pub/sub, which stays with the slot's own nodes; SUBSCRIBE and SSUBSCRIBE never share a connection,
+ * where the driver loses count of them. A slot that moves takes its subscriptions away: then the connection goes too.
+ */
+export function connectSubscription(address: RedisAddress, keys: Keys, events: SubscriptionEvents): Subscription {
+  const sharded = isSharded(address);
+  const redis = connectPrimary(address, keys.clock, options);
+  const drop = () => redis.stream?.destroy();
+  redis.on('error', events.onError);
   watch(redis);
-  redis.on('messageBuffer', (_name: Buffer, message: Buffer) => events.onMessage(message));
+  redis.on(sharded ? 'smessageBuffer' : 'messageBuffer', (_: Buffer, message: Buffer) => events.onMessage(message));
   redis.on('ready', events.onReady);
   redis.on('close', events.onLost);
+  redis.on('moved', drop);
   return {
     async subscribe(names) {
       try {
-        await redis.subscribe(...names);
+        await (sharded ? redis.ssubscribe(...names) : redis.subscribe(...names));
       } catch (error) {
+        if (leadsElsewhere(error)) drop();
         throw translate(error);
       }
     },
     // A failed UNSUBSCRIBE means the connection is gone, and the subscription with it.
-    unsubscribe: (name) => void redis.unsubscribe(name).catch(() => undefined),
-    reset: () => redis.stream?.destroy(),
+    unsubscribe: (name) => void (sharded ? redis.sunsubscribe(name) : redis.unsubscribe(name)).catch(() => undefined),
+    reset: drop,
     close: () => redis.disconnect(),
   };
+}
+
+/** Whether messages come by sharded pub/sub; the scripts must then be told to SPUBLISH. */
+export function isSharded(address: RedisAddress): boolean {
+  return address.mode === 'cluster';
 }
 
 /** A peer that accepts and then says nothing would be waited for without end: the driver's ready check has no deadline. */
@@ -129,15 +151,19 @@ export function sha1(text: string): string {
   return createHash('sha1').update(text).digest('hex');
 }
 
+/** Another server leads: whoever stays connected here hears this for ever. */
+function leadsElsewhere(error: unknown): boolean {
+  return isReplyError(error) && /^(READONLY|MASTERDOWN|MOVED|CLUSTERDOWN)\b/.test(error.message);
+}
+
+/** Errors of a server that cannot answer now; nothing was changed, and the answer is for whoever can. */
+const AWAY = /^(LOADING|MASTERDOWN|READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|BUSY|NOREPLICAS)\b/;
+
 /** Redis's own errors begin with an upper-case word; everything else means that its answer is not known. */
 function translate(error: unknown): Error {
-  const message = error instanceof Error ? error.message : '';
-  if (
-    error instanceof Error &&
-    error.name === 'ReplyError' &&
-    !/^(LOADING|MASTERDOWN|READONLY|TRYAGAIN|CLUSTERDOWN|BUSY|NOREPLICAS)/.test(message)
-  ) {
-    return new RedisRefused(message);
-  }
-  return new RedisAway(error);
+  return isReplyError(error) && !AWAY.test(error.message) ? new RedisRefused(error.message) : new RedisAway(error);
+}
+
+function isReplyError(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError';
 }

@@ -10,9 +10,10 @@ import { Hub } from './hub.ts';
 import { runJanitor } from './janitor.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import { createPolicy } from './policy.ts';
 import { createProbe } from './probe.ts';
 import { Readers, retryMs } from './readers.ts';
-import { connectCommands } from './redis.ts';
+import { connectCommands, isSharded } from './redis.ts';
 import { createRepair } from './repair.ts';
 import { createRelayServer } from './server.ts';
 import { createSharedReads } from './shared-reads.ts';
@@ -50,8 +51,9 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
 
   const hub = new Hub({ onEpoch: () => readers.rejoinAll(), onHole: (hole) => repair.hole(hole) });
   const onError = (error: Error) => log.warn({ reason: error.message }, 'Redis connection');
-  const redis = connectCommands(config.redisUrl, config.keys, onError);
-  const subscriber = createSubscriber(config.redisUrl, config.keys.relayName(relayId), {
+  const policy = createPolicy(() => redis, log);
+  const redis = connectCommands(config.redis, config.keys, { onError, onReady: () => policy.check() });
+  const subscriber = createSubscriber(config.redis, config.keys, relayId, {
     onMessage: hear,
     onLost() {
       log.warn(
@@ -76,6 +78,7 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
     deliveries: () => hub.deliveries,
     ready,
     probeAgeMs: () => probe.ageMs(),
+    evicts: () => policy.warnings.includes('redis_evicts'),
   });
   const tools: AttachTools = {
     redis,
@@ -100,7 +103,8 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
     rejoinAll: () => readers.rejoinAll(),
     pause,
   });
-  const probe = parts.probe({ redis, subscriber, repair, relayId, newSeed, log, now: Date.now });
+  const sharded = isSharded(config.redis);
+  const probe = parts.probe({ redis, subscriber, repair, relayId, sharded, newSeed, log, now: Date.now });
 
   /** Redis answers, and the first probe came home: it tells from where on this relay hears everything. */
   function connected(): boolean {
@@ -139,6 +143,7 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
       metrics.degraded.inc();
       return hub.pass(channel, passingFrame(json));
     },
+    warnings: () => policy.warnings,
     roomForMore: () => readers.size < config.readersMax,
     accept: (sink, request) => readers.accept(sink, request),
     retryMs,

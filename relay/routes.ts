@@ -9,6 +9,7 @@ import { createDegradedDoor } from './degraded.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { describeRelay } from './openapi.ts';
+import type { Warning } from './policy.ts';
 import { problemOf } from './problem.ts';
 import type { Commands } from './redis.ts';
 import { createRestDoor } from './rest.ts';
@@ -22,6 +23,8 @@ export interface RouteTools {
   pass(channel: Channel, json: string): number;
   /** Whether a stream that begins now would hear everything. */
   ready(): boolean;
+  /** What is wrong and does not stop it. */
+  warnings(): readonly Warning[];
 }
 
 /** Everything but the stream itself. */
@@ -30,7 +33,10 @@ export function createRoutes(tools: RouteTools): Hono {
   const app = new Hono();
 
   app.get('/healthz', (c) => c.json({ status: 'ok' }));
-  app.get('/readyz', (c) => (tools.ready() ? c.json({ status: 'ready' }) : c.json({ status: 'redis_away' }, 503)));
+  app.get('/readyz', (c) => {
+    const status = tools.ready() ? 'ready' : 'redis_away';
+    return c.json({ status, warnings: tools.warnings() }, status === 'ready' ? 200 : 503);
+  });
   app.get('/metrics', async (c) =>
     c.text(await metrics.registry.metrics(), 200, { 'Content-Type': metrics.registry.contentType }),
   );

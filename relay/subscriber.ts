@@ -1,4 +1,6 @@
+import type { Keys } from '../shared/keys.ts';
 import { RedisAway } from '../shared/redis.ts';
+import type { RedisAddress } from './address.ts';
 import { connectSubscription, type Subscription } from './redis.ts';
 
 /** Which Redis names this relay listens to: one subscription per name, whatever the number of readers behind it. */
@@ -31,29 +33,31 @@ interface Held {
 /** Names per SUBSCRIBE after a reconnect: one command of some 20 KB, so Redis serves others in between. */
 const NAMES_PER_COMMAND = 500;
 
-/** `ownName` is always held, so that the connection never leaves subscribe mode and probes have a way home. */
-export function createSubscriber(url: string, ownName: string, events: SubscriberEvents): Subscriber {
+/** The relay's own name is always held, so that the connection never leaves subscribe mode and probes have a way home. */
+export function createSubscriber(
+  address: RedisAddress,
+  keys: Keys,
+  relayId: string,
+  events: SubscriberEvents,
+): Subscriber {
   const held = new Map<string, Held>();
   let connected = false;
   let ready = false;
   let whole = Promise.withResolvers<void>();
   let again = false;
-  const connection: Subscription = connectSubscription(
-    url,
-    {
-      onMessage: events.onMessage,
-      onReady: () => void restore(),
-      onLost() {
-        connected = false;
-        if (!ready) return;
-        ready = false;
-        whole = Promise.withResolvers();
-        for (const entry of held.values()) entry.acknowledged = whole.promise;
-        events.onLost();
-      },
+  const connection: Subscription = connectSubscription(address, keys, {
+    onMessage: events.onMessage,
+    onReady: () => void restore(),
+    onLost() {
+      connected = false;
+      if (!ready) return;
+      ready = false;
+      whole = Promise.withResolvers();
+      for (const entry of held.values()) entry.acknowledged = whole.promise;
+      events.onLost();
     },
-    events.onError,
-  );
+    onError: events.onError,
+  });
 
   function subscribe(name: string): Promise<void> {
     const acknowledged = connected ? connection.subscribe([name]) : Promise.reject(new RedisAway('not connected'));
@@ -81,7 +85,7 @@ export function createSubscriber(url: string, ownName: string, events: Subscribe
     again = true;
   }
 
-  held.set(ownName, { holders: 1, acknowledged: Promise.resolve() });
+  held.set(keys.relayName(relayId), { holders: 1, acknowledged: Promise.resolve() });
 
   return {
     get ready() {

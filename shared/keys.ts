@@ -2,7 +2,7 @@ import type { Channel } from './channel.ts';
 
 /** Every Redis name of one deployment. All share the hash tag `{ew:<namespace>}`, so they live in one Cluster slot. */
 export interface Keys {
-  /** HASH: `t` newest position, `e` epoch, `b` where the epoch began, `r` server identity, `c` when that was last checked, `floor`, `f:<epoch>` forks. */
+  /** HASH: `t` newest position, `e` epoch, `b` where the epoch began, `r` server identity, `c` when that was last checked, `floor`, `f:<epoch>` forks, `p` = `SPUBLISH` where relays listen by sharded pub/sub. */
   readonly clock: string;
   /** HASH channel -> `<position>[ n|p]`: its newest message, not kept (`n`) or purged (`p`); and `!` -> epoch, the marker. */
   readonly last: string;

@@ -19,6 +19,7 @@ const FIELDS_PER_ITEM = 8;
  * Publish up to 1,000 messages in one round trip and one order. Not all-or-nothing: each item is tried and answered
  * by itself. One Idempotency-Key covers the whole; its record holds all answers, failures included, once any item
  * was published. PUBLISH comes after the record, so that a reader never sees a message a retry would publish again.
+ * Where another server leads (READONLY) it is no item's fault: nothing was written, and the whole is answered so.
  */
 export const batch: Script<BatchArgs, BatchReply> = {
   name: 'batch',
@@ -39,9 +40,9 @@ for i = 4, #ARGV, ${FIELDS_PER_ITEM} do
     sent[#sent + 1] = {message.channel, envelope}
     answers[#answers + 1] = ARGV[i] .. ' ' .. epoch .. '-' .. position .. ' ' .. (message.length == 0 and '0' or '1')
   else
-    local reason = envelope or position
-    if type(reason) == 'table' then reason = reason.err end
-    answers[#answers + 1] = ARGV[i] .. ' ! ' .. tostring(reason)
+    local reason = envelope or position.err or position
+    if reason:find('READONLY') then return {err = reason} end
+    answers[#answers + 1] = ARGV[i] .. ' ! ' .. reason
   end
 end
 local answer = table.concat(answers, '\\n')

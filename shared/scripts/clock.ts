@@ -10,6 +10,8 @@ export interface ProbeArgs {
   seed: Seed;
   /** The relay that wants to hear of it on its own name; absent = nobody. */
   relayId?: string;
+  /** Whether that relay listens by sharded pub/sub: publishers follow it from then on. Absent = not said. */
+  sharded?: boolean;
 }
 
 /**
@@ -24,8 +26,19 @@ local CLOCK, LAST, INDEX = KEYS[1], KEYS[2], KEYS[3]
 local SEED = ARGV[1]
 ${positions}
 ${clock}
--- When the server was last looked at need not be kept where Redis is full: the next run looks again.
-if broken or #settled > 2 then settle() elseif #settled > 0 then redis.pcall('HSET', CLOCK, unpack(settled)) end
+local listens = ARGV[3] == '' and command or ARGV[3] == '1' and 'SPUBLISH' or 'PUBLISH'
+if listens == 'SPUBLISH' and command ~= listens then
+  settled[#settled + 1], settled[#settled + 2] = 'p', listens
+elseif command ~= listens then
+  redis.call('HDEL', CLOCK, 'p')
+end
+if broken or #settled > 2 then
+  settle()
+elseif #settled > 0 then
+  -- When the server was last looked at need not be kept where Redis is full: the next run looks again.
+  local kept = redis.pcall('HSET', CLOCK, unpack(settled))
+  if type(kept) == 'table' and not string.find(kept.err, 'OOM', 1, true) then return kept end
+end
 -- The index has every channel of LAST but the marker, or it was evicted: then it is made again from there.
 local listed = redis.pcall('ZCARD', INDEX)
 if type(listed) == 'number' and listed ~= redis.call('HLEN', LAST) - 1 then
@@ -35,10 +48,10 @@ if type(listed) == 'number' and listed ~= redis.call('HLEN', LAST) - 1 then
     if lasts[i] ~= '!' then redis.pcall('ZADD', INDEX, string.match(lasts[i + 1], '^%d+'), lasts[i]) end
   end
 end
-if ARGV[2] ~= '' then redis.call('PUBLISH', string.match(CLOCK, '^(.*)clock$') .. 'x:' .. ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
+if ARGV[2] ~= '' then redis.call(listens, string.match(CLOCK, '^(.*)clock$') .. 'x:' .. ARGV[2], '2 ' .. tip .. ' ' .. epoch) end
 return {tip, epoch, redis.call('HGET', CLOCK, 'b') or '0-0', floor, '', string.format('%.0f', now)}`,
   keys: (k) => [k.clock, k.last, k.index],
-  args: (_, a) => [a.seed, a.relayId ?? ''],
+  args: (_, a) => [a.seed, a.relayId ?? '', a.sharded === undefined ? '' : a.sharded ? '1' : '0'],
   reply: (raw) => parseClock(raw as string[]),
 };
 

@@ -28,7 +28,7 @@ if RECORD then
 end`;
 
 /**
- * Reads the clock and decides the epoch. Needs CLOCK, LAST, SEED. Gives now, tip, epoch, floor and \`settled\`, the clock
+ * Reads the clock and decides the epoch. Needs CLOCK, LAST, SEED. Gives now, tip, epoch, floor, command and \`settled\`, the clock
  * fields to write with the next HSET (empty when nothing changed).
  *
  * A new epoch begins when the clock key is gone, when the marker in LAST is gone (evicted, half restored), or when the
@@ -37,26 +37,22 @@ end`;
  * INFO costs 4 us of a 10 us publish, so identity is looked at when 100 ms have passed in either direction.
  */
 export const clock = `
-local state = redis.call('HMGET', CLOCK, 't', 'e', 'r', 'c', 'floor')
+local state = redis.call('HMGET', CLOCK, 't', 'e', 'r', 'c', 'floor', 'p')
 local marker = redis.call('HGET', LAST, '!')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local tip, epoch, floor = state[1] or '0-0', state[2], state[5] or '0-0'
+local tip, epoch, floor, command = state[1] or '0-0', state[2], state[5] or '0-0', state[6] or 'PUBLISH'
 local settled = {}
 local broken = not epoch or marker ~= epoch
 if broken or not state[4] or math.abs(now - tonumber(state[4])) >= 100 then
   local info = redis.pcall('INFO', 'replication')
   local server = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
   if broken or state[3] ~= server then
-    if not broken then
-      settled[#settled + 1] = 'f:' .. epoch
-      settled[#settled + 1] = tip
-    end
+    settled = {'e', SEED, 'b', tip, 'r', server}
+    if not broken then settled[7], settled[8] = 'f:' .. epoch, tip end
     epoch = SEED
-    for _, word in ipairs({'e', epoch, 'b', tip, 'r', server}) do settled[#settled + 1] = word end
   end
-  settled[#settled + 1] = 'c'
-  settled[#settled + 1] = string.format('%.0f', now)
+  settled[#settled + 1], settled[#settled + 2] = 'c', string.format('%.0f', now)
 end
 local function settle()
   if marker ~= epoch then redis.call('HSET', LAST, '!', epoch) end
@@ -67,6 +63,7 @@ end`;
  * Appends one message. Needs positions, clock, INDEX. The fallible write (XADD, refused on WRONGTYPE or OOM) comes first
  * and by pcall, so a refused message leaves nothing. Gives append(message) -> position and envelope, or nil and an error.
  * A stream may be ahead of a clock that was lost: then its newest id gives the next position, once.
+ * Sends by sharded pub/sub where the relays listen to that: they say so in the clock, so that publishers need not know.
  * TAG comes from the key, not from an argument: whoever may run a script on one deployment's keys publishes nowhere else.
  * The payload stays opaque: id, timestamp and expiry are spliced in between \`head\` and \`body\`, one JSON line, built once.
  */
@@ -108,7 +105,7 @@ local function append(m)
 end
 local TAG = string.match(CLOCK, '^(.*)clock$')
 local function send(channel, envelope)
-  redis.call('PUBLISH', TAG .. 'c:' .. channel, envelope)
-  redis.call('PUBLISH', TAG .. 'r:' .. string.match(channel, '^[^:]+'), envelope)
-  redis.call('PUBLISH', TAG .. 'all', envelope)
+  redis.call(command, TAG .. 'c:' .. channel, envelope)
+  redis.call(command, TAG .. 'r:' .. string.match(channel, '^[^:]+'), envelope)
+  redis.call(command, TAG .. 'all', envelope)
 end`;

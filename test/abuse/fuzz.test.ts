@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseRedisUrl } from '../../relay/address.ts';
 import { connectSubscription, type Subscription } from '../../relay/redis.ts';
 import { parseEnvelope } from '../../shared/envelope.ts';
 import { formatId } from '../../shared/id.ts';
@@ -32,8 +33,8 @@ beforeAll(async () => {
     const { epoch, position } = parseEnvelope(bytes)!;
     heard.push(formatId(epoch, position));
   };
-  const events = { onMessage, onReady: ready.resolve, onLost: () => undefined };
-  subscription = connectSubscription(world.stack.redis.url, events, () => undefined);
+  const events = { onMessage, onReady: ready.resolve, onLost: () => undefined, onError: () => undefined };
+  subscription = connectSubscription(parseRedisUrl(world.stack.redis.url)!, world.redis.keys, events);
   await ready.promise;
   await subscription.subscribe([world.redis.keys.allName]);
 });

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { parseRedisUrl } from '../../relay/address.ts';
 import { type Commands, connectCommands } from '../../relay/redis.ts';
 import type { Channel } from '../../shared/channel.ts';
 import { keysOf } from '../../shared/keys.ts';
@@ -135,7 +136,7 @@ export class Load {
 
 /** Publishes on a connection of its own, by the real script or a wrong one. */
 export function directSender(url: string, bodyBytes: number, random: () => number, wrong?: string) {
-  const commands: Commands = connectCommands(url, keys, () => undefined);
+  const commands: Commands = connectCommands(parseRedisUrl(url)!, keys, { onError: () => undefined });
   const script = wrong === undefined ? publish : wrongScripts[wrong];
   if (!script) throw new Error(`no such wrong publisher: ${wrong}`);
   const padding = bodyBytes > 0 ? `,"${'x'.repeat(bodyBytes)}"` : '';

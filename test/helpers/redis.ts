@@ -1,3 +1,4 @@
+import { parseRedisUrl } from '../../relay/address.ts';
 import { type Commands, connectCommands } from '../../relay/redis.ts';
 import { parseChannel } from '../../shared/channel.ts';
 import { type Keys, keysOf } from '../../shared/keys.ts';
@@ -15,7 +16,7 @@ export interface Direct extends Commands {
 
 export async function connectDirect(url: string, namespace = 'default'): Promise<Direct> {
   const keys = keysOf(namespace);
-  const commands = connectCommands(url, keys, () => undefined);
+  const commands = connectCommands(parseRedisUrl(url)!, keys, { onError: () => undefined });
   while (!commands.ready) await new Promise((resolve) => setTimeout(resolve, 5));
   const direct: Direct = Object.assign(Object.create(commands), {
     keys,

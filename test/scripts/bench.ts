@@ -1,7 +1,9 @@
+import { parseRedisUrl } from '../../relay/address.ts';
 import { connectSubscription } from '../../relay/redis.ts';
 import { type Channel, parseChannel } from '../../shared/channel.ts';
 import type { Clock } from '../../shared/continuity.ts';
 import { formatPosition, type Position, parseId, parsePosition } from '../../shared/id.ts';
+import { keysOf } from '../../shared/keys.ts';
 import { compose, type Draft } from '../../shared/message.ts';
 import type { Redis } from '../../shared/redis.ts';
 import { type BatchArgs, batch } from '../../shared/scripts/batch.ts';
@@ -130,8 +132,9 @@ export async function listen(url: string, ...names: string[]): Promise<Listener>
     },
     onReady: ready.resolve,
     onLost: () => undefined,
+    onError: ready.reject,
   };
-  const subscription = connectSubscription(url, events, ready.reject);
+  const subscription = connectSubscription(parseRedisUrl(url)!, keysOf('default'), events);
   await ready.promise;
   await subscription.subscribe(names);
   return {

@@ -116,6 +116,23 @@ export function epochs(bench: Bench): void {
     listener.close();
   });
 
+  it('says how relays listen, as the last probe told it; a probe that says nothing changes nothing', async () => {
+    const { clock, allName } = bench.direct.keys;
+    const listener = await listen(bench.redisUrl, allName);
+    const word = () => bench.direct.call('HGET', [clock, 'p']);
+    await bench.redis.run(probe, { seed: newSeed(), sharded: false });
+    expect(await word()).toBeNull();
+    await bench.redis.run(probe, { seed: newSeed(), sharded: true });
+    await bench.redis.run(probe, { seed: newSeed() });
+    expect(await word()).toBe('SPUBLISH');
+    await send(bench.redis, 'a'); // goes where this listener does not listen
+    await bench.redis.run(probe, { seed: newSeed(), sharded: false });
+    expect(await word()).toBeNull();
+    const heard = await send(bench.redis, 'a');
+    expect((await listener.until(1)).map((envelope) => envelope.split(' ')[1])).toEqual([text(heard)]);
+    listener.close();
+  });
+
   it('is changed by a probe when the server is another, so that a quiet deployment hears of it', async () => {
     const old = await send(bench.redis, 'a');
     await changeServer();
