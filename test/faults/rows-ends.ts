@@ -134,6 +134,7 @@ const stormRow: Row = {
   control: resumeFromNow,
   endsStreams: true,
   rssMbMax: 600,
+  recoveryMsMax: 20_000, // 3 s of it are asked for by `retry:`; the rest is 20,000 sockets on shared cores
   async run(scene) {
     for (const relay of scene.relays) await scene.noteMetrics(relay);
     await Promise.all(scene.relays.map((relay) => relay.kill()));
