@@ -9,7 +9,29 @@ import type { ClusterAddress, Node, RedisAddress, SentinelAddress } from './addr
  * anew before each connect. All keys share one slot, so a Cluster is one server at a time, too, and what is true
  * of a connection (what it lost, what it must ask again) is the same in every mode. `key` is any one of them.
  */
-export function connectPrimary(address: RedisAddress, key: string, options: Options): IoRedis {
+export function connectPrimary(address: RedisAddress, key: string, options: Options): Primary {
+  const redis = open(address, key, options);
+  let closed = false;
+  // The driver gives up for good when the Sentinels tell of a failover while it is about to connect.
+  redis.on('end', () => {
+    if (!closed) setTimeout(() => closed || redis.connect().catch(() => undefined), ASK_AGAIN_MS);
+  });
+  return {
+    redis,
+    close() {
+      closed = true;
+      redis.disconnect();
+    },
+  };
+}
+
+export interface Primary {
+  redis: IoRedis;
+  /** For good; whatever else ends the connection is followed by a new one. */
+  close(): void;
+}
+
+function open(address: RedisAddress, key: string, options: Options): IoRedis {
   switch (address.mode) {
     case 'single':
       return new IoRedis(address.url, options);

@@ -62,7 +62,7 @@ export interface CommandEvents {
 
 /** Connects in the background and for ever. */
 export function connectCommands(address: RedisAddress, keys: Keys, events: CommandEvents): Commands {
-  const redis = connectPrimary(address, keys.clock, { ...options, enableAutoPipelining: true });
+  const { redis, close } = connectPrimary(address, keys.clock, { ...options, enableAutoPipelining: true });
   redis.on('error', events.onError);
   if (events.onReady) redis.on('ready', events.onReady);
   watch(redis);
@@ -83,7 +83,7 @@ export function connectCommands(address: RedisAddress, keys: Keys, events: Comma
       return redis.status === 'ready';
     },
     reset: () => redis.stream?.destroy(),
-    close: () => redis.disconnect(),
+    close,
     async run<Args, Reply>(script: Script<Args, Reply>, args: Args): Promise<Reply> {
       const digest = digests.get(script.lua) ?? sha1(script.lua);
       digests.set(script.lua, digest);
@@ -106,7 +106,7 @@ export function connectCommands(address: RedisAddress, keys: Keys, events: Comma
  */
 export function connectSubscription(address: RedisAddress, keys: Keys, events: SubscriptionEvents): Subscription {
   const sharded = isSharded(address);
-  const redis = connectPrimary(address, keys.clock, options);
+  const { redis, close } = connectPrimary(address, keys.clock, options);
   const drop = () => redis.stream?.destroy();
   redis.on('error', events.onError);
   watch(redis);
@@ -126,7 +126,7 @@ export function connectSubscription(address: RedisAddress, keys: Keys, events: S
     // A failed UNSUBSCRIBE means the connection is gone, and the subscription with it.
     unsubscribe: (name) => void (sharded ? redis.sunsubscribe(name) : redis.unsubscribe(name)).catch(() => undefined),
     reset: drop,
-    close: () => redis.disconnect(),
+    close,
   };
 }
 
