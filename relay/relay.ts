@@ -12,6 +12,8 @@ import { createProbe } from './probe.ts';
 import { Readers, retryMs } from './readers.ts';
 import { connectCommands } from './redis.ts';
 import { createRepair } from './repair.ts';
+import { createRevocations } from './revocations.ts';
+import { Seats } from './seats.ts';
 import { createRelayServer } from './server.ts';
 import { createSubscriber } from './subscriber.ts';
 
@@ -37,7 +39,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
   const hub = new Hub({ onEpoch: () => readers.rejoinAll(), onHole: (hole) => repair.hole(hole) });
   const onError = (error: Error) => log.warn({ reason: error.message }, 'Redis connection');
   const redis = connectCommands(config.redisUrl, config.keys, onError);
-  const subscriber = createSubscriber(config.redisUrl, config.keys.relayName(relayId), {
+  const subscriber = createSubscriber(config.redisUrl, [config.keys.relayName(relayId), config.keys.controlName], {
     onMessage: hear,
     onLost() {
       log.warn(
@@ -45,6 +47,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
         'the subscription to Redis is lost; readers are held until it is whole again',
       );
       hub.hold();
+      revocations.lost();
     },
     onWhole(again) {
       log.info({ readers: readers.size }, 'the subscription to Redis is whole');
@@ -53,6 +56,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
         repair.outage();
       }
       probe.send();
+      revocations.read();
     },
     onError,
   });
@@ -85,11 +89,18 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     rejoinAll: () => readers.rejoinAll(),
     pause,
   });
+  const revocations = createRevocations({
+    redis,
+    log,
+    now: Date.now,
+    onMore: () => readers.revoke(revocations.covers),
+  });
+  const seats = new Seats();
   const probe = createProbe({ redis, subscriber, repair, relayId, newSeed, log, now: Date.now });
 
-  /** Redis answers, and the first probe came home: it tells from where on this relay hears everything. */
+  /** Redis answers, it is known who is revoked, and the first probe came home: it tells from where on this relay hears everything. */
   function connected(): boolean {
-    return subscriber.ready && redis.ready && hub.epoch !== undefined;
+    return subscriber.ready && redis.ready && revocations.known && hub.epoch !== undefined;
   }
 
   function ready(): boolean {
@@ -104,7 +115,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     } else if (pulse) {
       hub.pulse(pulse);
       probe.heard(pulse);
-    } else {
+    } else if (!revocations.hear(bytes)) {
       metrics.malformed.inc();
     }
   }
@@ -112,6 +123,7 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
   function tick(): void {
     readers.tick(subscriber.ready ? hub.watermark : undefined, config.heartbeatMs, connected());
     probe.tick(readers.size > 0);
+    if (subscriber.ready) revocations.tick();
   }
 
   const server = createRelayServer({
@@ -121,7 +133,12 @@ export async function startRelay(config: Config, log: Log, parts: AttachParts = 
     log,
     ready,
     roomForMore: () => readers.size < config.readersMax,
-    accept: (sink, request) => readers.accept(sink, request),
+    revoked: revocations.covers,
+    seats,
+    accept(sink, request, seat) {
+      seats.take(seat);
+      return readers.accept(sink, request, () => seats.leave(seat));
+    },
     retryMs,
   });
   await new Promise<void>((resolve, reject) => {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Hono } from 'hono';
 import { Refusal } from '../shared/errors.ts';
+import type { Grant } from '../shared/grant.ts';
 import { allowedOrigin, COOKIE, corsHeaders, grantOf, type Head } from './auth.ts';
 import { type Config, isLoopback } from './config.ts';
 import type { Log } from './log.ts';
@@ -18,6 +19,7 @@ export interface RouteTools {
   log: Log;
   /** Whether a stream that begins now would hear everything. */
   ready(): boolean;
+  revoked(grant: Grant): boolean;
 }
 
 /** Everything but the stream itself. */
@@ -51,7 +53,7 @@ export function createRoutes(tools: RouteTools): Hono {
     if (head.header('authorization') === undefined) {
       throw new Refusal('credential_missing', 'Send the token to keep as Authorization: Bearer <token>.');
     }
-    const grant = await grantOf(head, undefined, config, Date.now());
+    const grant = await grantOf(head, undefined, tools, Date.now());
     if (grant.kind !== 'token')
       throw new Refusal('not_granted', 'Only tokens are kept in a cookie; keys stay on servers.');
     const seconds = Math.max(0, Math.floor((grant.expiresMs! - Date.now()) / 1000));

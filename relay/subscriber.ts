@@ -31,8 +31,8 @@ interface Held {
 /** Names per SUBSCRIBE after a reconnect: one command of some 20 KB, so Redis serves others in between. */
 const NAMES_PER_COMMAND = 500;
 
-/** `ownName` is always held, so that the connection never leaves subscribe mode and probes have a way home. */
-export function createSubscriber(url: string, ownName: string, events: SubscriberEvents): Subscriber {
+/** `ownNames` are always held, so that the connection never leaves subscribe mode and probes have a way home. */
+export function createSubscriber(url: string, ownNames: readonly string[], events: SubscriberEvents): Subscriber {
   const held = new Map<string, Held>();
   let connected = false;
   let ready = false;
@@ -81,7 +81,7 @@ export function createSubscriber(url: string, ownName: string, events: Subscribe
     again = true;
   }
 
-  held.set(ownName, { holders: 1, acknowledged: Promise.resolve() });
+  for (const name of ownNames) held.set(name, { holders: 1, acknowledged: Promise.resolve() });
 
   return {
     get ready() {

@@ -21,6 +21,8 @@ export const problems = {
   body_too_large: { status: 413, title: 'The body is too large' },
   content_type_unsupported: { status: 415, title: 'This content type is not accepted' },
   envelope_invalid: { status: 422, title: 'The JSON does not have the expected shape' },
+  rate_limited: { status: 429, title: 'Too much in too short a time' },
+  too_many_streams: { status: 429, title: 'Too many streams are open' },
   internal: { status: 500, title: 'A fault on our side' },
   channel_damaged: { status: 500, title: 'The Redis key of this channel holds something else' },
   redis_unavailable: { status: 503, title: 'Redis cannot be reached' },

@@ -4,6 +4,7 @@ import type { ApiKey } from './apikey.ts';
 import { type Pattern, parsePattern } from './channel.ts';
 import { actions } from './grant.ts';
 import { type Keys, keysOf, parseNamespace } from './keys.ts';
+import { parseRate, type Rate } from './rate.ts';
 import { parseRetention, type RetentionRule } from './retention.ts';
 import type { TokenSettings } from './token.ts';
 
@@ -14,6 +15,8 @@ export interface Settings {
   apiKeys: readonly ApiKey[];
   /** Absent: no token is accepted and none is minted. */
   tokens: TokenSettings | undefined;
+  /** How fast each token's subject may publish; absent: as fast as it can. */
+  tokenRate: Rate | undefined;
   /** Exact origins, such as `https://app.example`, that browsers may call from. */
   allowedOrigins: ReadonlySet<string>;
   /** What may be read without a credential. */
@@ -34,6 +37,10 @@ const apiKeys = z
       principal: z.string().check(z.minLength(1), z.maxLength(128)),
       sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
       scopes: z.array(z.strictObject({ actions: z.array(z.enum(actions)), patterns: z.array(pattern) })),
+      rate: z.optional(
+        z.pipe(z.string().check(z.refine((text) => parseRate(text) !== undefined)), z.transform(parseRate)),
+      ),
+      streams: z.optional(z.number().check(z.refine((count) => Number.isSafeInteger(count) && count > 0))),
     }),
   )
   .check(z.refine((keys) => distinct(keys.map((key) => key.id)), { error: 'named twice' }));
@@ -119,7 +126,7 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
       env.API_KEYS,
       [],
       (text) => fitting(apiKeys, text) as ApiKey[],
-      'a JSON array of {id, principal, sha256, scopes:[{actions, patterns}]}',
+      'a JSON array of {id, principal, sha256, scopes:[{actions, patterns}], rate?, streams?}',
     ),
     tokens: faults.read<TokenSettings | undefined>(
       'TOKENS',
@@ -128,6 +135,7 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
       (text) => fitting(tokens, text) as TokenSettings,
       'JSON {issuer, audience, keys:[{kid, alg, secret | jwk}]}',
     ),
+    tokenRate: faults.read('TOKEN_RATE', env.TOKEN_RATE, undefined, parseRate, 'use messages/time, as in 100/s'),
     allowedOrigins: faults.read<ReadonlySet<string>>(
       'ALLOWED_ORIGINS',
       env.ALLOWED_ORIGINS,

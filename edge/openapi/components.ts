@@ -35,6 +35,10 @@ export function requestSchemas(): Record<string, Json> {
     id: 'TokenRequest',
     examples: [{ sub: 'user-42', channels: ['notify:user:42'], patterns: ['room:*'], ttl: '10m' }],
   });
+  registry.add(schema.revocationRequest, {
+    id: 'RevocationRequest',
+    description: 'One of key (its id), jti and sub; before (ms, default now) with sub.',
+  });
   for (const [name, description] of Object.entries(optionMeanings)) {
     registry.add(schema.options[name as schema.OptionName], { description });
   }

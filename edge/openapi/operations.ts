@@ -9,7 +9,9 @@ const everywhere: ProblemCode[] = ['credential_invalid', 'internal'];
 const withRedis: ProblemCode[] = ['redis_unavailable', 'channel_damaged'];
 const reading: ProblemCode[] = ['channel_invalid', 'query_invalid', 'credential_missing', 'not_granted', ...withRedis];
 const writing: ProblemCode[] = ['header_invalid', 'body_invalid', 'body_too_large', 'content_type_unsupported'];
-const publishing: ProblemCode[] = ['envelope_invalid', 'idempotency_conflict', 'redis_full'];
+const publishing: ProblemCode[] = ['envelope_invalid', 'idempotency_conflict', 'rate_limited', 'redis_full'];
+
+const asking: ProblemCode[] = ['credential_missing', 'not_granted', 'query_invalid', 'envelope_invalid', ...writing];
 
 /** Every route. */
 export function paths(): Json {
@@ -31,6 +33,7 @@ export function paths(): Json {
     },
     '/v1/messages': { post: batchOperation() },
     '/v1/tokens': { post: tokenOperation() },
+    '/v1/revocations': { post: revokeOperation() },
     '/openapi.json': { get: open('describe', 'This document', { type: 'object' }) },
     '/healthz': { get: open('health', 'Whether the edge runs', { const: { status: 'ok' } }) },
   };
@@ -136,8 +139,24 @@ function historyOperation(): Json {
   });
 }
 
+function revokeOperation(): Json {
+  return {
+    ...operation(
+      'revoke',
+      'End a key, a token, or the older tokens of a subject',
+      ['admin'],
+      [],
+      [...asking, 'rate_limited', 'redis_unavailable'],
+      {
+        204: { description: 'Refused from now on; streams end within a second.' },
+      },
+    ),
+    requestBody: body({ 'application/json': { schema: { $ref: refTo('RevocationRequest') } } }),
+  };
+}
+
 function tokenOperation(): Json {
-  const codes = ['credential_missing', 'not_granted', 'query_invalid', 'envelope_invalid', ...writing] as ProblemCode[];
+  const codes: ProblemCode[] = [...asking, 'redis_unavailable'];
   return {
     ...operation('mintToken', 'A token for a reader', ['mint', 'read', 'publish'], [], codes, {
       201: answer('A JWT that allows what was asked until expires.', 'Token', {
@@ -170,12 +189,12 @@ function open(operationId: string, summary: string, schema: Json): Json {
 function refusals(codes: ProblemCode[]): Json {
   const byStatus: Json = {};
   for (const code of [...codes, ...everywhere]) {
-    const { status, title } = problems[code];
+    const { status } = problems[code];
     const before = byStatus[status] as { description: string } | undefined;
     byStatus[status] = {
-      description: `${before ? `${before.description} ` : ''}\`${code}\`: ${title}.`,
+      description: before ? `${before.description}, ${code}` : code,
       content: { 'application/problem+json': { schema: { $ref: refTo('Problem') } } },
-      ...(status === 503 && { headers: { 'Retry-After': { schema: { type: 'integer' } } } }),
+      ...((status === 429 || status === 503) && { headers: { 'Retry-After': { schema: { type: 'integer' } } } }),
     };
   }
   return byStatus;

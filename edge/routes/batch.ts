@@ -12,6 +12,7 @@ import { conflict, idempotencyOf } from '../idempotency.ts';
 import { decodeUtf8, elementsOf, parseJson } from '../json.ts';
 import { readTraceparent, refuseOptions } from '../options.ts';
 import { refusalOfKind } from '../problem.ts';
+import { withinRate } from '../rate.ts';
 import { batchItem } from '../schema.ts';
 
 /** An item as it goes to Redis, or why it does not. */
@@ -37,7 +38,9 @@ export function publishBatch(edge: Edge): Handler {
     const items = entries.map((entry, index) => itemOf(entry, `/${index}`, c.get('grant'), edge, traceparent));
     const sent = items.flatMap((item, index) => (item instanceof Refusal ? [] : [{ ...item, index }]));
     if (sent.length === 0) return c.json({ results: items.map((item) => answerTo(item, undefined)) });
-    const reply = await edge.redis.run(batch, { items: sent, seed: edge.seed(), ...(idempotency && { idempotency }) });
+    const reply = await withinRate(c, sent.length, (asked) =>
+      edge.redis.run(batch, { items: sent, seed: edge.seed(), ...(idempotency && { idempotency }), ...asked }),
+    );
     if (reply.status === 'conflict') throw conflict();
 
     const results = new Map(reply.results.map((result) => [result.index, result]));

@@ -8,6 +8,7 @@ import { fitting, type Given, givenIn, outgoing } from '../envelope.ts';
 import { conflict, idempotencyOf } from '../idempotency.ts';
 import { decodeUtf8, parseJson } from '../json.ts';
 import { merged, readOptions, readTraceparent, type Said } from '../options.ts';
+import { withinRate } from '../rate.ts';
 import { envelope } from '../schema.ts';
 
 /**
@@ -26,11 +27,10 @@ export function publishMessage(edge: Edge): Handler {
     const what = [channel, body.kind, given.contentType ?? '', [...given.said].sort()];
     const idempotency = await idempotencyOf(c, what, bytes);
 
-    const reply = await edge.redis.run(publish, {
-      ...outgoing(channel, { ...given, traceparent: given.traceparent ?? traceparent }, edge.settings),
-      seed: edge.seed(),
-      ...(idempotency && { idempotency }),
-    });
+    const message = outgoing(channel, { ...given, traceparent: given.traceparent ?? traceparent }, edge.settings);
+    const reply = await withinRate(c, 1, (asked) =>
+      edge.redis.run(publish, { ...message, seed: edge.seed(), ...(idempotency && { idempotency }), ...asked }),
+    );
     if (reply.status === 'conflict') throw conflict();
     return answer(c, channel, reply);
   };
