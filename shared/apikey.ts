@@ -35,7 +35,7 @@ export async function verifyApiKey(text: string, known: readonly ApiKey[]): Prom
   const key = known.find((k) => k.id === id);
   if (!equalInConstantTime(digest, key?.sha256 ?? ''.padEnd(64, 'x')) || !key) return undefined;
   const { principal, scopes, rate, streams } = key;
-  const revocable = { names: [revocationNames.key(key.id)], issuedMs: 0 };
+  const revocable = { names: [revocationNames.key(key.id), ''] as const, issuedMs: 0 };
   return { kind: 'key', principal, scopes, revocable, rate, streamsMax: streams };
 }
 

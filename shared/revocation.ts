@@ -13,7 +13,8 @@ export const always = Number.MAX_SAFE_INTEGER;
 
 /** How a credential may be revoked. */
 export interface Revocable {
-  names: readonly string[];
+  /** The second may be '', which names nothing. */
+  names: readonly [string, string];
   /** A token without `iat` counts as issued as early as its `exp` allows; a key has no time, 0. */
   issuedMs: number;
 }

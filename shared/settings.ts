@@ -23,7 +23,7 @@ export interface Settings {
   anonymousRead: readonly Pattern[];
 }
 
-const pattern = z.string().check(z.refine((text) => parsePattern(text) !== undefined, { error: 'not a pattern' }));
+const pattern = z.string().check(z.refine((text) => parsePattern(text) !== undefined));
 
 /** A second entry of one name would never be looked at: a rotation done wrongly must not wait for somebody's lock-out. */
 function distinct(names: readonly string[]): boolean {
@@ -43,7 +43,7 @@ const apiKeys = z
       streams: z.optional(z.number().check(z.refine((count) => Number.isSafeInteger(count) && count > 0))),
     }),
   )
-  .check(z.refine((keys) => distinct(keys.map((key) => key.id)), { error: 'named twice' }));
+  .check(z.refine((keys) => distinct(keys.map((key) => key.id))));
 
 const tokenKey = z
   .strictObject({
@@ -53,11 +53,7 @@ const tokenKey = z
     secret: z.optional(z.string().check(z.regex(/^[A-Za-z0-9_-]{43,}$/))),
     jwk: z.optional(z.looseObject({})),
   })
-  .check(
-    z.refine(isOfItsAlgorithm, {
-      error: 'HS256 takes a secret, ES256 an EC jwk of P-256, EdDSA an OKP one of Ed25519',
-    }),
-  );
+  .check(z.refine(isOfItsAlgorithm));
 
 /** RFC 7518 6.2 and RFC 8037: a key that could not be imported would refuse every token without a word. */
 function isOfItsAlgorithm({
@@ -80,7 +76,7 @@ function isOfItsAlgorithm({
 const tokens = z.strictObject({
   issuer: z.string().check(z.minLength(1)),
   audience: z.string().check(z.minLength(1)),
-  keys: z.array(tokenKey).check(z.refine((keys) => distinct(keys.map((key) => key.kid)), { error: 'named twice' })),
+  keys: z.array(tokenKey).check(z.refine((keys) => distinct(keys.map((key) => key.kid)))),
 });
 
 /** Collects faults, so that a wrong configuration is told whole, once. Never repeats a value: most are secrets. */
@@ -146,7 +142,7 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
         const exact = (o: string) => URL.canParse(o) && new URL(o).origin === o && !o.includes('*');
         return origins.every(exact) ? new Set(origins) : undefined;
       },
-      'exact origins, separated by commas, as in https://app.example,http://localhost:3000',
+      'exact origins, such as https://app.example, separated by commas',
     ),
     anonymousRead: faults.read<readonly Pattern[]>(
       'ANONYMOUS_READ',

@@ -26,10 +26,7 @@ if ISSUED then
   end
 end${script.lua}`,
     keys: (k, a) => [...script.keys(k, a), ...(a.by ? [k.revoked] : [])],
-    args: (k, a) => [
-      ...script.args(k, a),
-      ...(a.by ? [a.by.names[0]!, a.by.names[1] ?? '', String(a.by.issuedMs)] : ['']),
-    ],
+    args: (k, a) => [...script.args(k, a), ...(a.by ? [...a.by.names, String(a.by.issuedMs)] : [''])],
     reply: script.reply,
   };
 }
