@@ -7,6 +7,7 @@ import './redis.ts';
 import 'zod/mini';
 import 'jose';
 import 'hono/tiny';
+import './schema.ts';
 
 import { Refusal } from '../shared/errors.ts';
 import { createApp } from './app.ts';

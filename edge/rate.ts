@@ -30,7 +30,7 @@ export async function withinRate<Reply extends object>(
     const seconds = waitS(rate, usedMicros, count);
     throw new Refusal(
       'rate_limited',
-      `Nothing was published. ${seconds ? 'Repeat the request after Retry-After.' : `Send at most ${rate.messages} in one batch.`}`,
+      seconds ? 'Repeat the request after Retry-After.' : `Send at most ${rate.messages} in one batch.`,
       { headers: { ...headersOf(rate, usedMicros), ...(seconds && { 'Retry-After': String(seconds) }) } },
     );
   }

@@ -46,10 +46,10 @@ export function requestSchemas(): Record<string, Json> {
 
 export const optionMeanings: Record<schema.OptionName, string> = {
   type: 'Default: message.',
-  priority: 'Default: normal. Order stays that of publishing.',
-  key: 'A label; nothing is compacted by it.',
-  store: 'no: sent, not kept, answered 202.',
-  ttl: 'Hidden from replay and history after 1s to 30d; a bare number is seconds.',
+  priority: 'Default: normal.',
+  key: 'A label.',
+  store: 'no: sent, not kept.',
+  ttl: 'Hidden from history after 1s to 30d; a bare number is seconds.',
   source: 'Who publishes.',
 };
 

@@ -1,4 +1,4 @@
-import { answerSchemas, type Json, requestSchemas } from './components.ts';
+import { answerSchemas, type Json, refTo, requestSchemas } from './components.ts';
 import { paths } from './operations.ts';
 
 /**
@@ -12,13 +12,18 @@ export function openapi(): Json {
       title: 'Edgewire',
       version: '1',
       description: 'Errors are RFC 9457 problems, with a code of a closed set.',
-      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
     security: [{ bearer: [] }],
     paths: paths(),
     components: {
       schemas: { ...requestSchemas(), ...answerSchemas() },
+      responses: {
+        Problem: {
+          description: 'A refusal.',
+          content: { 'application/problem+json': { schema: { $ref: refTo('Problem') } } },
+        },
+      },
       securitySchemes: {
         bearer: {
           type: 'http',

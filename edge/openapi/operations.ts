@@ -1,17 +1,9 @@
-import { type ProblemCode, problems } from '../../shared/errors.ts';
 import { limits } from '../../shared/limits.ts';
 import { envelopeType } from '../body.ts';
 import type { OptionName } from '../schema.ts';
 import { type Json, optionMeanings, optionSchema, refTo } from './components.ts';
 
 const optionNames = Object.keys(optionMeanings) as OptionName[];
-const everywhere: ProblemCode[] = ['credential_invalid', 'internal'];
-const withRedis: ProblemCode[] = ['redis_unavailable', 'channel_damaged'];
-const reading: ProblemCode[] = ['channel_invalid', 'query_invalid', 'credential_missing', 'not_granted', ...withRedis];
-const writing: ProblemCode[] = ['header_invalid', 'body_invalid', 'body_too_large', 'content_type_unsupported'];
-const publishing: ProblemCode[] = ['envelope_invalid', 'idempotency_conflict', 'rate_limited', 'redis_full'];
-
-const asking: ProblemCode[] = ['credential_missing', 'not_granted', 'query_invalid', 'envelope_invalid', ...writing];
 
 /** Every route. */
 export function paths(): Json {
@@ -21,13 +13,13 @@ export function paths(): Json {
       parameters: [channelInPath],
       post: publishOperation(),
       get: historyOperation(),
-      delete: operation('purge', 'Forget what the channel keeps', ['admin'], [], reading, {
+      delete: operation('purge', 'Forget what the channel keeps', ['admin'], [], {
         204: { description: 'Nothing is kept any more.' },
       }),
     },
     '/v1/channels/{channel}/messages/{id}': {
       parameters: [channelInPath, id],
-      get: operation('readMessage', 'One message', ['read'], [], [...reading, 'cursor_invalid', 'message_unknown'], {
+      get: operation('readMessage', 'One message', ['read'], [], {
         200: answer('The message.', 'Message'),
       }),
     },
@@ -72,9 +64,8 @@ function publishOperation(): Json {
     idempotencyKey,
     traceparent,
   ];
-  const problemCodes = [...reading, ...writing, ...publishing];
   return {
-    ...operation('publish', 'Publish one message: the body is its data', ['publish'], parameters, problemCodes, {
+    ...operation('publish', 'Publish one message: the body is its data', ['publish'], parameters, {
       200: {
         ...answer('Published before with this Idempotency-Key.', 'Published'),
         headers: { 'Idempotent-Replayed': { schema: { const: 'true' } } },
@@ -100,10 +91,9 @@ function publishOperation(): Json {
 }
 
 function batchOperation(): Json {
-  const codes: ProblemCode[] = ['credential_missing', 'query_invalid', ...withRedis, ...writing, ...publishing];
   const items = { type: 'array', minItems: 1, maxItems: limits.batchMessagesMax, items: { $ref: refTo('BatchItem') } };
   return {
-    ...operation('publishBatch', 'Publish many messages', ['publish'], [idempotencyKey, traceparent], codes, {
+    ...operation('publishBatch', 'Publish many messages', ['publish'], [idempotencyKey, traceparent], {
       200: answer('Each item answered by itself.', 'BatchResults'),
     }),
     requestBody: body({ 'application/json': { schema: items }, [envelopeType]: { schema: items } }),
@@ -121,62 +111,43 @@ function historyOperation(): Json {
     query('limit', 'A page may end earlier, by its bytes.', limit),
     query('order', 'Default: asc with after or since, else desc.', { enum: ['asc', 'desc'] }),
   ];
-  const codes = [...reading, 'cursor_invalid'] as ProblemCode[];
-  return operation('readHistory', 'What the channel keeps', ['read'], parameters, codes, {
+  return operation('readHistory', 'What the channel keeps', ['read'], parameters, {
     200: answer('One page.', 'History'),
   });
 }
 
 function revokeOperation(): Json {
   return {
-    ...operation(
-      'revoke',
-      'End a key, a token, or the older tokens of a subject',
-      ['admin'],
-      [],
-      [...asking, 'rate_limited', 'redis_unavailable'],
-      {
-        204: { description: 'Done.' },
-      },
-    ),
+    ...operation('revoke', 'End a key, a token, or the older tokens of a subject', ['admin'], [], {
+      204: { description: 'Done.' },
+    }),
     requestBody: body({ 'application/json': { schema: { $ref: refTo('RevocationRequest') } } }),
   };
 }
 
 function tokenOperation(): Json {
-  const codes: ProblemCode[] = [...asking, 'redis_unavailable'];
   return {
-    ...operation('mintToken', 'A token for a reader', ['mint', 'read', 'publish'], [], codes, {
+    ...operation('mintToken', 'A token for a reader', ['mint', 'read', 'publish'], [], {
       201: answer('A JWT.', 'Token'),
     }),
     requestBody: body({ 'application/json': { schema: { $ref: refTo('TokenRequest') } } }),
   };
 }
 
-function operation(
-  operationId: string,
-  summary: string,
-  scopes: string[],
-  parameters: Json[],
-  codes: ProblemCode[],
-  answers: Json,
-): Json {
+function operation(operationId: string, summary: string, scopes: string[], parameters: Json[], answers: Json): Json {
   const security = scopes[0] === 'read' ? [{ bearer: scopes }, {}] : [{ bearer: scopes }];
-  return { operationId, summary, security, parameters, responses: { ...answers, default: refusal(codes) } };
+  return {
+    operationId,
+    summary,
+    security,
+    parameters,
+    responses: { ...answers, default: { $ref: '#/components/responses/Problem' } },
+  };
 }
 
 function open(operationId: string, summary: string, schema: Json): Json {
   const content = { 'application/json': { schema } };
   return { operationId, summary, security: [], responses: { 200: { description: summary, content } } };
-}
-
-/** All refusals as one answer, naming its codes; `docs/protocol.md#problems` has their statuses. */
-function refusal(codes: ProblemCode[]): Json {
-  const named = new Set([...codes, ...everywhere]);
-  const description = Object.keys(problems)
-    .filter((code) => named.has(code as ProblemCode))
-    .join(', ');
-  return { description, content: { 'application/problem+json': { schema: { $ref: refTo('Problem') } } } };
 }
 
 function body(content: Json): Json {
