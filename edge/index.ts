@@ -8,6 +8,7 @@ import 'zod/mini';
 import 'jose';
 import 'hono/tiny';
 import './schema.ts';
+import './config.ts';
 
 import { Refusal } from '../shared/errors.ts';
 import { createApp } from './app.ts';

@@ -135,7 +135,7 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
         const exact = (o: string) => URL.canParse(o) && new URL(o).origin === o && !o.includes('*');
         return origins.every(exact) ? new Set(origins) : undefined;
       },
-      'exact origins, such as https://app.example, separated by commas',
+      'exact origins, separated by commas',
     ),
     anonymousRead: faults.read<readonly Pattern[]>(
       'ANONYMOUS_READ',
@@ -145,7 +145,7 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
         const patterns = listOf(text).map(parsePattern);
         return patterns.every((p) => p !== undefined) ? patterns : undefined;
       },
-      'patterns, separated by commas, as in public:*,status',
+      'patterns, separated by commas',
     ),
   };
 }

@@ -6,7 +6,6 @@ import * as schema from '../schema.ts';
 /** JSON Schema or a part of the OpenAPI document: plain JSON. */
 export type Json = Record<string, unknown>;
 
-const exampleId = 'k3x9f2a7bq-1795147200000-0';
 const idPattern = '^[a-z0-9]{1,24}-[0-9]{1,15}-[0-9]{1,10}$';
 const channelText = '[A-Za-z0-9_.~-]{1,64}(:[A-Za-z0-9_.~-]{1,64}){0,15}';
 
@@ -21,13 +20,11 @@ export function requestSchemas(): Record<string, Json> {
     description: 'No segment is "." or "..".',
     pattern: `^${channelText}$`,
     maxLength: limits.channelCharsMax,
-    examples: ['notify:user:42'],
   });
   registry.add(schema.pattern, {
     id: 'Pattern',
     description: 'At most 3 "*", each for any characters.',
     pattern: '^[A-Za-z0-9_.~:*-]{1,255}$',
-    examples: ['user:*'],
   });
   registry.add(schema.envelope, {
     id: 'Envelope',
@@ -53,7 +50,7 @@ export const optionMeanings: Record<schema.OptionName, string> = {
   priority: 'Default: normal.',
   key: 'A label.',
   store: 'no: sent, not kept.',
-  ttl: 'Hidden from history after 1s to 30d; a bare number is seconds.',
+  ttl: '1s to 30d; a bare number is seconds.',
   source: 'Who publishes.',
 };
 
@@ -66,9 +63,9 @@ export function optionSchema(name: schema.OptionName): Json {
 
 /** What is answered. */
 export function answerSchemas(): Record<string, Json> {
-  const id = { type: 'string', pattern: idPattern, examples: [exampleId] };
+  const id = { type: 'string', pattern: idPattern };
   const nullableId = { type: ['string', 'null'], pattern: idPattern };
-  const timestamp = { type: 'integer', description: 'Milliseconds since 1970.' };
+  const timestamp = { type: 'integer', description: 'Milliseconds.' };
   const published = {
     id: { $ref: refTo('Id') },
     channel: { $ref: refTo('Channel') },
@@ -123,7 +120,7 @@ function messageSchema(id: Json, timestamp: Json): Json {
       replyTo: { $ref: refTo('Channel') },
       traceparent: text,
       meta: { type: 'object', additionalProperties: text },
-      data: { description: 'Any JSON; a binary body is {"$base64": "..."}.' },
+      data: { description: 'Binary: {"$base64": "..."}.' },
     },
     ['id', 'channel', 'type', 'timestamp', 'data'],
   );
