@@ -14,6 +14,7 @@ const rates = {
   batches: '5/h',
   fast: '10/s',
   once: '1/h',
+  tried: '4/h',
   leaked: undefined,
   admin: undefined,
 };
@@ -102,6 +103,21 @@ describe('a rate', () => {
     expectProblem(await publish(keys.renewed), 'rate_limited');
     const other = await publish(keys.admin);
     expect([other.status, ...told(other)]).toEqual([201, undefined, undefined, undefined]);
+  });
+
+  test('counts once what the edge had to try again, under an identity of its own', async () => {
+    await publish(keys.admin); // so that no NOSCRIPT comes
+    await batch(keys.admin, 1);
+    door.taken();
+    door.loseAnswers(2);
+    const first = await publish(keys.tried);
+    expect([first.status, first.headers.ratelimit, door.taken().length]).toEqual([201, undefined, 3]);
+    door.loseAnswers(1);
+    expect([(await batch(keys.tried, 2)).status, door.taken().length]).toEqual([200, 2]);
+    expect((await publish(keys.tried)).headers.ratelimit).toMatch(/^"default";r=0;/);
+    door.taken();
+    expectProblem(await publish(keys.tried), 'rate_limited');
+    expect(door.taken()).toHaveLength(1); // an answer ends the tries
   });
 
   test('lets a repeated publish pass, uncounted', async () => {
