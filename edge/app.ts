@@ -7,6 +7,7 @@ import { describe, health } from './routes/about.ts';
 import { publishBatch } from './routes/batch.ts';
 import { purgeHistory, readHistory, readMessage } from './routes/history.ts';
 import { publishMessage } from './routes/messages.ts';
+import { revokeCredential } from './routes/revocations.ts';
 import { mintToken } from './routes/tokens.ts';
 
 /** The whole HTTP API of the edge. */
@@ -24,6 +25,7 @@ export function createApp(edge: Edge): Hono<Vars> {
   app.get('/v1/channels/:channel/messages/:id', readMessage(edge));
   app.post('/v1/messages', publishBatch(edge));
   app.post('/v1/tokens', mintToken(edge));
+  app.post('/v1/revocations', revokeCredential(edge));
 
   app.get('/openapi.json', describe);
   app.get('/healthz', health);

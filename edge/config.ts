@@ -25,9 +25,9 @@ export function readConfig(env: Env): Config {
     return text;
   };
   const redis = {
-    url: required('UPSTASH_REDIS_REST_URL', isHttpUrl, 'set it to the https:// address of the REST API of your Redis'),
+    url: required('UPSTASH_REDIS_REST_URL', isHttpUrl, 'set it to the https:// address of your REST API'),
     // The client would only warn of a line break and then fail on every request.
-    token: required('UPSTASH_REDIS_REST_TOKEN', isToken, 'set it to the token of that REST API'),
+    token: required('UPSTASH_REDIS_REST_TOKEN', isToken, 'set it to its token'),
   };
   const urls = faults.read<string[]>('DEGRADED_URLS', env.DEGRADED_URLS, [], parseUrls, '1 to 8 addresses of relays');
   const token = urls[0] ? required('DEGRADED_TOKEN', isToken, 'set it to that of the relays') : '';

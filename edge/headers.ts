@@ -20,7 +20,7 @@ export function dressed(edge: Edge): Middleware {
 
 const allowedMethods = 'GET, HEAD, POST, DELETE';
 const allowedHeaders = /^(authorization|content-type|idempotency-key|traceparent|edgewire-[a-z0-9_.-]+)$/;
-const exposedHeaders = 'Location, Retry-After, Idempotent-Replayed, Edgewire-Request-Id';
+const exposedHeaders = 'Location, Retry-After, Idempotent-Replayed, RateLimit, RateLimit-Policy, Edgewire-Request-Id';
 /** Seconds a browser may remember a preflight; Chromium's own maximum. */
 const preflightAgeMax = '7200';
 

@@ -1,7 +1,9 @@
 import * as z from 'zod/mini';
 import { Refusal } from '../shared/errors.ts';
 import { limits } from '../shared/limits.ts';
+import { bodyKindOf, readBody } from './body.ts';
 import type { EdgeContext } from './context.ts';
+import { decodeUtf8, parseJson } from './json.ts';
 import { readQuery } from './query.ts';
 import { metaName, metaSizeRule, metaValue, type OptionName, options, traceparent } from './schema.ts';
 
@@ -37,6 +39,15 @@ export function refuseOptions(c: EdgeContext): void {
       throw new Refusal('header_invalid', 'Say options inside each message; this route takes no Edgewire-* headers.');
     }
   });
+}
+
+/** The body of a small request in JSON, which takes no options. */
+export async function jsonIn(c: EdgeContext): Promise<unknown> {
+  if (bodyKindOf(c.req.header('Content-Type')).kind !== 'json') {
+    throw new Refusal('content_type_unsupported', 'Send the request as application/json.');
+  }
+  refuseOptions(c);
+  return parseJson(decodeUtf8(await readBody(c.req.raw, limits.formBytesMax)));
 }
 
 /** The `traceparent` header, checked strictly. Throws header_invalid. */

@@ -1,6 +1,7 @@
 import type { ErrorHandler, NotFoundHandler } from 'hono';
 import type { Router } from 'hono/router';
 import type { RouterRoute } from 'hono/types';
+import { credentialInvalid } from '../shared/credentials.ts';
 import { Refusal } from '../shared/errors.ts';
 import { RedisAway, RedisRefused, type RefusedKind } from '../shared/redis.ts';
 import type { Edge, EdgeContext, Vars } from './context.ts';
@@ -50,6 +51,9 @@ export function refusalOfKind(kind: RefusedKind): Refusal {
       return new Refusal('redis_full', 'Nothing was published: Redis takes no more. Repeat the request later.', {
         headers: { 'Retry-After': '30' },
       });
+    case 'revoked':
+      return credentialInvalid();
+    case 'limited': // the routes that publish answer it
     case 'noscript':
     case 'other':
       return broken();

@@ -125,6 +125,26 @@ export const tokenRequest = z
     ),
   );
 
+const idRule = 'Use 1 to 256 characters.';
+const idText = z.string(idRule).check(z.regex(/^.{1,256}$/su, idRule));
+
+export const revocationRequest = z
+  .strictObject(
+    {
+      key: z.optional(idText),
+      jti: z.optional(idText),
+      sub: z.optional(idText),
+      before: z.optional(z.number('Use milliseconds since 1970.')),
+    },
+    objectRule('This field is unknown. Use key, jti, sub or before.'),
+  )
+  .check(
+    z.refine(
+      ({ key, jti, sub }) => [key, jti, sub].filter((name) => name !== undefined).length === 1,
+      'Name one of key, jti and sub.',
+    ),
+  );
+
 function objectRule(unknown: string) {
   return {
     error: (issue: { code?: string | undefined }) =>

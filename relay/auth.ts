@@ -1,4 +1,4 @@
-import { authenticate, bearerOf } from '../shared/credentials.ts';
+import { authenticate, bearerOf, credentialInvalid } from '../shared/credentials.ts';
 import { Refusal } from '../shared/errors.ts';
 import type { Grant } from '../shared/grant.ts';
 import { type Config, isLoopback } from './config.ts';
@@ -13,11 +13,28 @@ export interface Head {
   header(name: string): string | undefined;
 }
 
+/** What decides who a caller is. */
+export interface Admission {
+  config: Config;
+  revoked(grant: Grant): boolean;
+}
+
 /**
  * The grant of a stream request: `Authorization: Bearer`, else `?token=`, else the cookie, else what is open to everyone.
  * A cookie counts only where the browser vouches for who asks, since it travels by itself. Throws Refusal.
  */
-export async function grantOf(head: Head, token: string | undefined, config: Config, nowMs: number): Promise<Grant> {
+export async function grantOf(
+  head: Head,
+  token: string | undefined,
+  { config, revoked }: Admission,
+  nowMs: number,
+): Promise<Grant> {
+  const grant = await grantBy(head, token, config, nowMs);
+  if (revoked(grant)) throw credentialInvalid();
+  return grant;
+}
+
+async function grantBy(head: Head, token: string | undefined, config: Config, nowMs: number): Promise<Grant> {
   const checks = { nowMs, loopback: isLoopback(config.host) };
   const presented = bearerOf(head.header('authorization')) ?? token;
   if (presented !== undefined) return authenticate(presented, config, checks);

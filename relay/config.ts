@@ -15,6 +15,11 @@ export interface Config extends Settings {
   heartbeatMs: number;
   /** Streams at once; whoever comes beyond is asked to come back. */
   readersMax: number;
+  /** Streams of one token's subject, and of one address without a credential, at once; absent = `readersMax` alone. */
+  subjectStreamsMax: number;
+  addressStreamsMax: number | undefined;
+  /** How many proxies of ours a request comes through, each of which adds to X-Forwarded-For; 0 = none is believed. */
+  trustProxy: number;
   /** How long a stopping relay takes to send its readers away. */
   drainMs: number;
   /** About how often this relay tries to drop what is known of long-quiet channels. */
@@ -49,6 +54,21 @@ export function readConfig(env: Record<string, string | undefined>): Config {
       'milliseconds from 100 to 60000',
     ),
     readersMax: faults.read('READERS_MAX', env.READERS_MAX, 50_000, wholeNumber(1, 10_000_000), 'a number of streams'),
+    subjectStreamsMax: faults.read(
+      'STREAMS_PER_SUBJECT_MAX',
+      env.STREAMS_PER_SUBJECT_MAX,
+      100,
+      wholeNumber(1, 10_000_000),
+      'a number of streams',
+    ),
+    addressStreamsMax: faults.read<number | undefined>(
+      'STREAMS_PER_ADDRESS_MAX',
+      env.STREAMS_PER_ADDRESS_MAX,
+      undefined,
+      wholeNumber(1, 10_000_000),
+      'a number of streams',
+    ),
+    trustProxy: faults.read('TRUST_PROXY', env.TRUST_PROXY, 0, wholeNumber(0, 9), 'a number of proxies'),
     drainMs: faults.read('DRAIN_MS', env.DRAIN_MS, 5_000, wholeNumber(0, 600_000), 'milliseconds up to 600000'),
     janitorMs: faults.read(
       'JANITOR_MS',

@@ -227,7 +227,7 @@ export class Reader implements Hearer {
     const { event, reconnect } = closeReasons[reason];
     if (reconnect && reason !== 'stalled') this.write(retryFrame(retryMs));
     if (event === 'bye' && this.greeted) this.control('bye', { reason, retryMs: Math.round(retryMs) });
-    if (event === 'expired') this.control('expired', {});
+    if (event === 'expired') this.control('expired', { reason });
     this.state = 'closed';
     this.#buffer = [];
     if (reason === 'stalled') this.#sink.destroy();

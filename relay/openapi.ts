@@ -52,6 +52,7 @@ export function describeRelay(): object {
             400: problem('A name or parameter is wrong'),
             401: problem('The credential is missing or wrong'),
             403: problem('Something asked for is not granted, or the origin is not allowed'),
+            429: problem('Too many streams of this subject, key or address'),
           },
         },
       },

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Grant } from '../shared/grant.ts';
 import type { Id } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
 import { RedisAway } from '../shared/redis.ts';
@@ -37,7 +38,8 @@ export class Readers {
     return this.#all.size;
   }
 
-  accept(sink: Sink, request: StreamRequest): SocketEvents {
+  /** `onClosed` is called once, whatever ends the stream. */
+  accept(sink: Sink, request: StreamRequest, onClosed: () => void): SocketEvents {
     const { channels, patterns, grant, start } = request;
     const about = { id: this.#newId(), channels, patterns, grant, retryMs: retryMs() };
     const reader = new Reader(sink, about, Date.now);
@@ -53,9 +55,15 @@ export class Readers {
       this.#all.delete(reader);
       this.#stranded.delete(reader);
       unlisten(reader, this.#tools);
+      onClosed();
     };
     this.#run(reader, this.#tools.parts.attach(reader, start, this.#tools));
     return { gone: () => reader.close('client'), stalled: () => reader.close('stalled') };
+  }
+
+  /** Ends the streams of those who may no longer read. */
+  revoke(revoked: (grant: Grant) => boolean): void {
+    for (const reader of this.#all) if (revoked(reader.grant)) reader.close('revoked');
   }
 
   /** Every reader decides for itself, from its own cursor, what it must be told and sent. */

@@ -15,6 +15,8 @@ import { createProbe } from './probe.ts';
 import { Readers, retryMs } from './readers.ts';
 import { connectCommands, isSharded } from './redis.ts';
 import { createRepair } from './repair.ts';
+import { createRevocations } from './revocations.ts';
+import { Seats } from './seats.ts';
 import { createRelayServer } from './server.ts';
 import { createSharedReads } from './shared-reads.ts';
 import { createSubscriber } from './subscriber.ts';
@@ -53,7 +55,8 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
   const onError = (error: Error) => log.warn({ reason: error.message }, 'Redis connection');
   const policy = createPolicy(() => redis, log);
   const redis = connectCommands(config.redis, config.keys, { onError, onReady: () => policy.check() });
-  const subscriber = createSubscriber(config.redis, config.keys, relayId, {
+  const ownNames = [config.keys.relayName(relayId), config.keys.controlName];
+  const subscriber = createSubscriber(config.redis, config.keys, ownNames, {
     onMessage: hear,
     onLost() {
       log.warn(
@@ -61,6 +64,7 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
         'the subscription to Redis is lost; readers are held until it is whole again',
       );
       hub.hold();
+      revocations.lost();
     },
     onWhole(again) {
       log.info({ readers: readers.size }, 'the subscription to Redis is whole');
@@ -69,6 +73,7 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
         repair.outage();
       }
       probe.send();
+      revocations.read();
     },
     onError,
   });
@@ -103,12 +108,19 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
     rejoinAll: () => readers.rejoinAll(),
     pause,
   });
+  const revocations = createRevocations({
+    redis,
+    log,
+    now: Date.now,
+    onMore: () => readers.revoke(revocations.covers),
+  });
+  const seats = new Seats();
   const sharded = isSharded(config.redis);
   const probe = parts.probe({ redis, subscriber, repair, relayId, sharded, newSeed, log, now: Date.now });
 
-  /** Redis answers, and the first probe came home: it tells from where on this relay hears everything. */
+  /** Redis answers, it is known who is revoked, and the first probe came home: it tells from where on this relay hears everything. */
   function connected(): boolean {
-    return subscriber.ready && redis.ready && hub.epoch !== undefined;
+    return subscriber.ready && redis.ready && revocations.known && hub.epoch !== undefined;
   }
 
   function ready(): boolean {
@@ -123,7 +135,7 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
     } else if (pulse) {
       hub.pulse(pulse);
       probe.heard(pulse);
-    } else {
+    } else if (!revocations.hear(bytes)) {
       metrics.malformed.inc();
     }
   }
@@ -131,6 +143,7 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
   function tick(): void {
     readers.tick(subscriber.ready ? hub.watermark : undefined, config.heartbeatMs, connected());
     probe.tick(readers.size > 0);
+    if (subscriber.ready) revocations.tick();
   }
 
   const server = createRelayServer({
@@ -145,7 +158,12 @@ export async function startRelay(config: Config, log: Log, parts: RelayParts = r
     },
     warnings: () => policy.warnings,
     roomForMore: () => readers.size < config.readersMax,
-    accept: (sink, request) => readers.accept(sink, request),
+    revoked: revocations.covers,
+    seats,
+    accept(sink, request, seat) {
+      seats.take(seat);
+      return readers.accept(sink, request, () => seats.leave(seat));
+    },
     retryMs,
   });
   await new Promise<void>((resolve, reject) => {

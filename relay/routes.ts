@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Hono } from 'hono';
 import type { Channel } from '../shared/channel.ts';
 import { Refusal } from '../shared/errors.ts';
+import type { Grant } from '../shared/grant.ts';
 import { allowedOrigin, COOKIE, corsHeaders, grantOf, type Head } from './auth.ts';
 import { type Config, isLoopback } from './config.ts';
 import { createDegradedDoor } from './degraded.ts';
@@ -25,6 +26,7 @@ export interface RouteTools {
   ready(): boolean;
   /** What is wrong and does not stop it. */
   warnings(): readonly Warning[];
+  revoked(grant: Grant): boolean;
 }
 
 /** Everything but the stream itself. */
@@ -61,7 +63,7 @@ export function createRoutes(tools: RouteTools): Hono {
     if (head.header('authorization') === undefined) {
       throw new Refusal('credential_missing', 'Send the token to keep as Authorization: Bearer <token>.');
     }
-    const grant = await grantOf(head, undefined, config, Date.now());
+    const grant = await grantOf(head, undefined, tools, Date.now());
     if (grant.kind !== 'token')
       throw new Refusal('not_granted', 'Only tokens are kept in a cookie; keys stay on servers.');
     const seconds = Math.max(0, Math.floor((grant.expiresMs! - Date.now()) / 1000));

@@ -7,12 +7,14 @@ import type { Sink } from './connection.ts';
 import { problemOf } from './problem.ts';
 import type { SocketEvents } from './readers.ts';
 import { createRoutes, type RouteTools } from './routes.ts';
+import { addressOf, type Seat, type Seats, seatOf } from './seats.ts';
 import { readStreamRequest, STREAM_PATH, type StreamRequest } from './stream.ts';
 
 export interface ServerTools extends RouteTools {
   /** Whether one more stream may be opened. */
   roomForMore(): boolean;
-  accept(sink: Sink, request: StreamRequest): SocketEvents;
+  seats: Seats;
+  accept(sink: Sink, request: StreamRequest, seat: Seat | undefined): SocketEvents;
   retryMs(): number;
 }
 
@@ -38,14 +40,17 @@ async function serveStream(req: IncomingMessage, res: ServerResponse, tools: Ser
   try {
     const origin = allowedOrigin(head, tools.config);
     if (origin) cors = corsHeaders(origin);
-    const request = await readStreamRequest(head, tools.config, Date.now());
+    const request = await readStreamRequest(head, tools, Date.now());
     // Pipelined behind an unfinished answer, a stream would be held back without bound: it is left unanswered.
     if (res.destroyed || !res.socket) return;
+    const isShed = !tools.ready() || !tools.roomForMore();
+    const seat = seatOf(request.grant, addressOf(req, tools.config.trustProxy), tools.config);
+    if (!isShed) tools.seats.demand(seat);
     res.useChunkedEncodingByDefault = false; // the body ends with the connection
     res.shouldKeepAlive = false;
     res.writeHead(200, { ...STREAM_HEADERS, ...cors });
-    if (!tools.ready() || !tools.roomForMore()) return shed(res, tools);
-    const { gone, stalled } = tools.accept(sinkOf(res), request);
+    if (isShed) return shed(res, tools);
+    const { gone, stalled } = tools.accept(sinkOf(res), request, seat);
     res.once('close', gone);
     // The socket's own timer knows when bytes move, also within one large write; silence with nothing queued is no stall.
     res.setTimeout(limits.stallMsMax, () => res.writableLength > 0 && stalled());

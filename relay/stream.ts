@@ -5,8 +5,7 @@ import { Refusal } from '../shared/errors.ts';
 import { demand, type Grant } from '../shared/grant.ts';
 import { parseId } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
-import { grantOf, type Head } from './auth.ts';
-import type { Config } from './config.ts';
+import { type Admission, grantOf, type Head } from './auth.ts';
 import type { Start } from './plan.ts';
 
 /** One subscribe request, understood and authorised. */
@@ -25,7 +24,7 @@ const PARAMETERS = ['channel', 'pattern', 'cursor', 'since', 'rewind', 'token', 
  * Reads a stream request. All that was asked for is granted, or none of it: never a silent subset. A malformed query
  * throws; a malformed `Last-Event-ID` does not, because an error status would stop a native EventSource for ever.
  */
-export async function readStreamRequest(head: Head, config: Config, nowMs: number): Promise<StreamRequest> {
+export async function readStreamRequest(head: Head, admission: Admission, nowMs: number): Promise<StreamRequest> {
   const query = readQuery(head.target);
   const channels = unique(query.getAll('channel'), limits.streamChannelsMax, 'channel', parseChannel, () => {
     throw new Refusal('channel_invalid', `channel: ${channelRule}`);
@@ -38,7 +37,7 @@ export async function readStreamRequest(head: Head, config: Config, nowMs: numbe
   }
   // Polyfills that cannot set the header send it as a parameter; what they say is taken like the header.
   const start = readStart(query, head.header('last-event-id') || query.get('lastEventId'));
-  const grant = await grantOf(head, readToken(query), config, nowMs);
+  const grant = await grantOf(head, readToken(query), admission, nowMs);
   demand(grant, 'read', [...channels, ...patterns]);
   return { channels, patterns, start, grant };
 }

@@ -33,11 +33,11 @@ interface Held {
 /** Names per SUBSCRIBE after a reconnect: one command of some 20 KB, so Redis serves others in between. */
 const NAMES_PER_COMMAND = 500;
 
-/** The relay's own name is always held, so that the connection never leaves subscribe mode and probes have a way home. */
+/** `ownNames` are always held, so that the connection never leaves subscribe mode and probes have a way home. */
 export function createSubscriber(
   address: RedisAddress,
   keys: Keys,
-  relayId: string,
+  ownNames: readonly string[],
   events: SubscriberEvents,
 ): Subscriber {
   const held = new Map<string, Held>();
@@ -85,7 +85,7 @@ export function createSubscriber(
     again = true;
   }
 
-  held.set(keys.relayName(relayId), { holders: 1, acknowledged: Promise.resolve() });
+  for (const name of ownNames) held.set(name, { holders: 1, acknowledged: Promise.resolve() });
 
   return {
     get ready() {

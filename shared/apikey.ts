@@ -1,4 +1,6 @@
 import type { Grant, Scope } from './grant.ts';
+import type { Rate } from './rate.ts';
+import { revocationNames } from './revocation.ts';
 
 /** A publisher's API key as the configuration knows it: never the key, only its SHA-256. */
 export interface ApiKey {
@@ -8,6 +10,10 @@ export interface ApiKey {
   /** Lower-case hex of SHA-256 over the whole key string. A key holds 256 random bits, so no slow hash is needed. */
   sha256: string;
   scopes: readonly Scope[];
+  /** How fast it may publish; absent = as fast as it can. */
+  rate?: Rate | undefined;
+  /** How many streams its principal may hold at one relay; absent = no bound of its own. */
+  streams?: number | undefined;
 }
 
 /** `ew_<env>_<keyid>_<secret>`; the secret may itself contain `_`. */
@@ -28,7 +34,9 @@ export async function verifyApiKey(text: string, known: readonly ApiKey[]): Prom
   const digest = await sha256Hex(text);
   const key = known.find((k) => k.id === id);
   if (!equalInConstantTime(digest, key?.sha256 ?? ''.padEnd(64, 'x')) || !key) return undefined;
-  return { kind: 'key', principal: key.principal, scopes: key.scopes };
+  const { principal, scopes, rate, streams } = key;
+  const revocable = { names: [revocationNames.key(key.id), ''] as const, issuedMs: 0 };
+  return { kind: 'key', principal, scopes, revocable, rate, streamsMax: streams };
 }
 
 export async function sha256Hex(text: string | Uint8Array): Promise<string> {

@@ -13,6 +13,8 @@ export const closeReasons = {
   stalled: { reconnect: true, event: undefined },
   /** The token's time is over; a reconnect needs a new one. */
   expired: { reconnect: false, event: 'expired' },
+  /** The token or key was revoked; a reconnect needs another. */
+  revoked: { reconnect: false, event: 'expired' },
 } as const satisfies Record<string, { reconnect: boolean; event: 'bye' | 'expired' | undefined }>;
 
 export type CloseReason = keyof typeof closeReasons;

@@ -24,16 +24,19 @@ export async function authenticate(
   const grant = looksLikeApiKey(credential)
     ? await verifyApiKey(credential, settings.apiKeys)
     : settings.tokens && (await verifyToken(credential, settings.tokens, nowMs));
-  if (!grant || (isDevelopmentKey(credential) && !loopback)) {
-    throw new Refusal(
-      'credential_invalid',
-      'Send a key or a token that is valid, unexpired and meant for this deployment.',
-      {
-        headers: { 'WWW-Authenticate': 'Bearer realm="edgewire", error="invalid_token"' },
-      },
-    );
-  }
-  return grant;
+  if (!grant || (isDevelopmentKey(credential) && !loopback)) throw credentialInvalid();
+  return grant.kind === 'token' ? { ...grant, rate: settings.tokenRate } : grant;
+}
+
+/** Also for what is revoked: nobody learns which of its faults a credential has. */
+export function credentialInvalid(): Refusal {
+  return new Refusal(
+    'credential_invalid',
+    'Send a key or a token that is valid, unexpired and meant for this deployment.',
+    {
+      headers: { 'WWW-Authenticate': 'Bearer realm="edgewire", error="invalid_token"' },
+    },
+  );
 }
 
 /** The credential of an `Authorization` header; undefined without one. Throws for any other scheme than Bearer. */

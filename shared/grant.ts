@@ -1,5 +1,7 @@
 import { type Channel, contains, type Pattern } from './channel.ts';
 import { Refusal } from './errors.ts';
+import type { Rate } from './rate.ts';
+import type { Revocable } from './revocation.ts';
 
 export const actions = ['publish', 'read', 'mint', 'admin'] as const;
 export type Action = (typeof actions)[number];
@@ -18,6 +20,12 @@ export interface Grant {
   scopes: readonly Scope[];
   /** When a token's time is over, ms; absent = never. */
   expiresMs?: number;
+  /** How it may be revoked; absent: cannot be. */
+  revocable?: Revocable;
+  /** How fast it may publish; absent = as fast as it can. */
+  rate?: Rate | undefined;
+  /** How many streams its principal may hold at one relay; absent = as the relay has it. */
+  streamsMax?: number | undefined;
 }
 
 export function allows(grant: Grant, action: Action, name: Channel | Pattern): boolean {

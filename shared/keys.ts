@@ -14,12 +14,18 @@ export interface Keys {
   stream(channel: Channel): string;
   /** STRING: the answer once given to an Idempotency-Key; `digest` names principal and key. */
   idempotency(digest: string): string;
+  /** STRING: up to when one principal has used its publish rate, microseconds. */
+  limiter(digest: string): string;
+  /** HASH: name -> `<before ms> <until ms>`; see `shared/revocation.ts`. */
+  readonly revoked: string;
   /** What every name begins with; the publish scripts build the pub/sub names from it. */
   readonly tag: string;
   /** Pub/sub names. A message goes to its channel's, its root's and the all-name. */
   channelName(channel: Channel): string;
   rootName(root: string): string;
   readonly allName: string;
+  /** Where every relay hears what concerns them all: revocations. */
+  readonly controlName: string;
   /** Where one relay hears its own probes. */
   relayName(relayId: string): string;
 }
@@ -40,9 +46,12 @@ export function keysOf(namespace: string): Keys {
     lease: `${tag}lease`,
     stream: (channel) => `${tag}s:${channel}`,
     idempotency: (digest) => `${tag}i:${digest}`,
+    limiter: (digest) => `${tag}l:${digest}`,
+    revoked: `${tag}revoked`,
     channelName: (channel) => `${tag}c:${channel}`,
     rootName: (root) => `${tag}r:${root}`,
     allName: `${tag}all`,
+    controlName: `${tag}control`,
     relayName: (relayId) => `${tag}x:${relayId}`,
   };
 }

@@ -72,6 +72,8 @@ export const limits = {
   tokenBytesMax: 8 << 10,
   tokenLifeMsMax: 3600_000,
   tokenNamesMax: 100,
+  /** Every relay holds them all; each ends within an hour, except an API key's. For more, replace the signing key. */
+  revocationsMax: 10_000,
 
   /** Redis is nearby or it is away: a relay does not wait longer for an answer. */
   redisWaitMsMax: 2_000,

@@ -39,10 +39,12 @@ export class RedisRefused extends Error {
   }
 }
 
-export type RefusedKind = 'wrongtype' | 'oom' | 'noscript' | 'other';
+export type RefusedKind = 'revoked' | 'limited' | 'wrongtype' | 'oom' | 'noscript' | 'other';
 
 /** The kind of a Redis error by its first word; scripts prefix theirs with `ERR Error running script` in old servers. */
 export function refusedKind(message: string): RefusedKind {
+  if (message.startsWith('REVOKED')) return 'revoked';
+  if (message.startsWith('LIMITED')) return 'limited';
   if (message.includes('WRONGTYPE')) return 'wrongtype';
   if (message.includes('OOM ')) return 'oom';
   if (message.includes('NOSCRIPT')) return 'noscript';

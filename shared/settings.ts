@@ -4,6 +4,7 @@ import type { ApiKey } from './apikey.ts';
 import { type Pattern, parsePattern } from './channel.ts';
 import { actions } from './grant.ts';
 import { type Keys, keysOf, parseNamespace } from './keys.ts';
+import { parseRate, type Rate } from './rate.ts';
 import { parseRetention, type RetentionRule } from './retention.ts';
 import type { TokenSettings } from './token.ts';
 
@@ -14,6 +15,8 @@ export interface Settings {
   apiKeys: readonly ApiKey[];
   /** Absent: no token is accepted and none is minted. */
   tokens: TokenSettings | undefined;
+  /** How fast each token's subject may publish; absent: as fast as it can. */
+  tokenRate: Rate | undefined;
   /** Exact origins, such as `https://app.example`, that browsers may call from. */
   allowedOrigins: ReadonlySet<string>;
   /** What may be read without a credential. */
@@ -21,7 +24,7 @@ export interface Settings {
 }
 
 const text = z.string().check(z.regex(/^.{1,256}$/s));
-const pattern = z.string().check(z.refine((text) => parsePattern(text) !== undefined, { error: 'not a pattern' }));
+const pattern = z.string().check(z.refine((text) => parsePattern(text) !== undefined));
 
 /** A second entry of one name would never be looked at: a rotation done wrongly must not wait for somebody's lock-out. */
 function distinct(names: readonly string[]): boolean {
@@ -35,9 +38,13 @@ const apiKeys = z
       principal: text,
       sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
       scopes: z.array(z.strictObject({ actions: z.array(z.enum(actions)), patterns: z.array(pattern) })),
+      rate: z.optional(
+        z.pipe(z.string().check(z.refine((text) => parseRate(text) !== undefined)), z.transform(parseRate)),
+      ),
+      streams: z.optional(z.number().check(z.refine((count) => Number.isSafeInteger(count) && count > 0))),
     }),
   )
-  .check(z.refine((keys) => distinct(keys.map((key) => key.id)), { error: 'named twice' }));
+  .check(z.refine((keys) => distinct(keys.map((key) => key.id))));
 
 const tokenKey = z
   .strictObject({
@@ -47,11 +54,7 @@ const tokenKey = z
     secret: z.optional(z.string().check(z.regex(/^[A-Za-z0-9_-]{43,}$/))),
     jwk: z.optional(z.unknown()),
   })
-  .check(
-    z.refine(isOfItsAlgorithm, {
-      error: 'HS256 takes a secret, ES256 an EC jwk of P-256, EdDSA an OKP one of Ed25519',
-    }),
-  );
+  .check(z.refine(isOfItsAlgorithm));
 
 /** RFC 7518 6.2 and RFC 8037: a key that could not be imported would refuse every token without a word. */
 function isOfItsAlgorithm({ alg, secret, jwk }: { alg: string; secret?: string | undefined; jwk?: unknown }): boolean {
@@ -66,7 +69,7 @@ function isOfItsAlgorithm({ alg, secret, jwk }: { alg: string; secret?: string |
 const tokens = z.strictObject({
   issuer: text,
   audience: text,
-  keys: z.array(tokenKey).check(z.refine((keys) => distinct(keys.map((key) => key.kid)), { error: 'named twice' })),
+  keys: z.array(tokenKey).check(z.refine((keys) => distinct(keys.map((key) => key.kid)))),
 });
 
 /** Collects faults, so that a wrong configuration is told whole, once. Never repeats a value: most are secrets. */
@@ -112,7 +115,7 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
       env.API_KEYS,
       [],
       (text) => fitting(apiKeys, text) as ApiKey[],
-      'a JSON array of {id, principal, sha256, scopes:[{actions, patterns}]}',
+      'a JSON array of {id, principal, sha256, scopes:[{actions, patterns}], rate?, streams?}',
     ),
     tokens: faults.read<TokenSettings | undefined>(
       'TOKENS',
@@ -121,6 +124,7 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
       (text) => fitting(tokens, text) as TokenSettings,
       'JSON {issuer, audience, keys:[{kid, alg, secret | jwk}]}',
     ),
+    tokenRate: faults.read('TOKEN_RATE', env.TOKEN_RATE, undefined, parseRate, 'use messages/time, as in 100/s'),
     allowedOrigins: faults.read<ReadonlySet<string>>(
       'ALLOWED_ORIGINS',
       env.ALLOWED_ORIGINS,
@@ -131,7 +135,7 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
         const exact = (o: string) => URL.canParse(o) && new URL(o).origin === o && !o.includes('*');
         return origins.every(exact) ? new Set(origins) : undefined;
       },
-      'exact origins, separated by commas, as in https://app.example,http://localhost:3000',
+      'exact origins, separated by commas',
     ),
     anonymousRead: faults.read<readonly Pattern[]>(
       'ANONYMOUS_READ',
@@ -141,7 +145,7 @@ export function readSettings(env: Record<string, string | undefined>, faults: Fa
         const patterns = listOf(text).map(parsePattern);
         return patterns.every((p) => p !== undefined) ? patterns : undefined;
       },
-      'patterns, separated by commas, as in public:*,status',
+      'patterns, separated by commas',
     ),
   };
 }

@@ -2,6 +2,7 @@ import { decodeProtectedHeader, importJWK, type JWK, type JWTPayload, jwtVerify,
 import { type Channel, type Pattern, parseChannel, parsePattern } from './channel.ts';
 import type { Grant } from './grant.ts';
 import { limits } from './limits.ts';
+import { revocationNames } from './revocation.ts';
 
 export type TokenAlgorithm = 'HS256' | 'ES256' | 'EdDSA';
 
@@ -78,6 +79,10 @@ function grantOf(payload: JWTPayload, nowMs: number): Grant | undefined {
     kind: 'token',
     principal: sub,
     expiresMs,
+    revocable: {
+      names: [revocationNames.jti(jti), revocationNames.sub(sub)],
+      issuedMs: typeof payload.iat === 'number' ? bornMs : payload.exp! * 1000 - limits.tokenLifeMsMax,
+    },
     scopes: [
       { actions: ['read'], patterns: [...(channels as readonly string[] as Pattern[]), ...patterns] },
       { actions: ['publish'], patterns: publish },

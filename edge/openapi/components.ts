@@ -6,7 +6,6 @@ import * as schema from '../schema.ts';
 /** JSON Schema or a part of the OpenAPI document: plain JSON. */
 export type Json = Record<string, unknown>;
 
-export const exampleId = 'k3x9f2a7bq-1795147200000-0';
 const idPattern = '^[a-z0-9]{1,24}-[0-9]{1,15}-[0-9]{1,10}$';
 const channelText = '[A-Za-z0-9_.~-]{1,64}(:[A-Za-z0-9_.~-]{1,64}){0,15}';
 
@@ -18,26 +17,26 @@ export function requestSchemas(): Record<string, Json> {
   const registry = z.registry<Json & { id?: string }>();
   registry.add(schema.channel, {
     id: 'Channel',
-    description: 'Segments joined by ":", at most 255 characters; no segment is "." or "..".',
+    description: 'No segment is "." or "..".',
     pattern: `^${channelText}$`,
     maxLength: limits.channelCharsMax,
-    examples: ['notify:user:42'],
   });
   registry.add(schema.pattern, {
     id: 'Pattern',
-    description: 'A channel in which "*" stands for any characters, ":" included; at most 3 of them.',
+    description: 'At most 3 "*", each for any characters.',
     pattern: '^[A-Za-z0-9_.~:*-]{1,255}$',
-    examples: ['user:*'],
   });
   registry.add(schema.envelope, {
     id: 'Envelope',
-    examples: [{ type: 'task_reviewed', data: { task: 7 }, ttl: '1h' }],
   });
-  registry.add(schema.batchItem, { id: 'BatchItem', examples: [{ channel: 'news', data: 'hello' }] });
+  registry.add(schema.batchItem, { id: 'BatchItem' });
   registry.add(schema.tokenRequest.shape.ttl, duration);
   registry.add(schema.tokenRequest, {
     id: 'TokenRequest',
-    examples: [{ sub: 'user-42', channels: ['notify:user:42'], patterns: ['room:*'], ttl: '10m' }],
+  });
+  registry.add(schema.revocationRequest, {
+    id: 'RevocationRequest',
+    description: 'One of key (its id), jti and sub; before (ms, default now) with sub.',
   });
   for (const [name, description] of Object.entries(optionMeanings)) {
     registry.add(schema.options[name as schema.OptionName], { description, ...(name === 'ttl' && duration) });
@@ -47,58 +46,58 @@ export function requestSchemas(): Record<string, Json> {
 }
 
 export const optionMeanings: Record<schema.OptionName, string> = {
-  type: 'What kind of message this is. Default: message.',
-  priority: 'How urgent it is to its readers; order stays that of publishing. Default: normal.',
-  key: 'An ordering label for readers; nothing is compacted by it.',
-  store: 'no: sent to whoever listens, not kept, answered 202. Default: as the rule of the channel has it.',
-  ttl: 'The message hides from replay and history after this time, 1s to 30d. A bare number is seconds.',
-  source: 'Who or what publishes.',
+  type: 'Default: message.',
+  priority: 'Default: normal.',
+  key: 'A label.',
+  store: 'no: sent, not kept.',
+  ttl: '1s to 30d; a bare number is seconds.',
+  source: 'Who publishes.',
 };
 
 /** A single option's schema, as a header or query parameter takes it: text. */
 export function optionSchema(name: schema.OptionName): Json {
   if (name === 'store') return { type: 'string', enum: ['yes', 'no', 'true', 'false'] };
-  if (name === 'ttl') return { type: 'string', examples: ['90s', '10m', '1h', '30d'] };
+  if (name === 'ttl') return { type: 'string', examples: ['10m'] };
   return embedded(z.toJSONSchema(schema.options[name], { io: 'input' }) as Json);
 }
 
 /** What is answered. */
 export function answerSchemas(): Record<string, Json> {
-  const id = { type: 'string', pattern: idPattern, examples: [exampleId] };
+  const id = { type: 'string', pattern: idPattern };
   const nullableId = { type: ['string', 'null'], pattern: idPattern };
-  const timestamp = { type: 'integer', description: 'Milliseconds since 1970, by the clock of Redis.' };
+  const timestamp = { type: 'integer', description: 'Milliseconds.' };
   const published = {
     id: { $ref: refTo('Id') },
     channel: { $ref: refTo('Channel') },
     timestamp,
-    stored: { const: false, description: 'Present when the message was sent but not kept.' },
-    degraded: { const: true, description: 'Present when Redis was away: there is no id.' },
+    stored: { const: false, description: 'Sent, not kept.' },
+    degraded: { const: true, description: 'No id.' },
   };
   return {
-    Id: { ...id, description: 'Name, place in history and cursor of a message in one. Opaque; later ids are greater.' },
+    Id: { ...id, description: 'Opaque.' },
     Published: object(published, ['channel', 'timestamp']),
     BatchResults: object({
       results: {
         type: 'array',
-        description: 'One answer for each item, in the order of the items.',
+        description: 'In order.',
         items: { anyOf: [{ $ref: refTo('Published') }, object({ problem: { $ref: refTo('Problem') } })] },
       },
     }),
     Message: messageSchema({ $ref: refTo('Id') }, timestamp),
     Gap: object({
-      after: { ...id, description: 'What you have seen, or the last message before the hole.' },
-      oldest: { ...nullableId, description: 'The first message that is there again.' },
+      after: { ...id, description: 'Last before the hole.' },
+      oldest: nullableId,
       reason: {
         enum: ['trimmed', 'expired', 'not-kept', 'epoch', 'rewind', 'ahead'],
-        description: 'The last three: the history itself changed, and your cursor is of another.',
+        description: 'The last three: another history.',
       },
     }),
     History: object({
       items: { type: 'array', items: { $ref: refTo('Message') } },
-      next: { ...nullableId, description: 'Ask on with it: as after (asc) or before (desc). Null: no more for now.' },
-      oldest: { ...nullableId, description: 'The oldest kept message of the channel.' },
-      gap: { anyOf: [{ $ref: refTo('Gap') }, { type: 'null' }], description: 'The first known loss behind after.' },
-      cursor: { ...nullableId, description: 'Poll from here: give it as after.' },
+      next: { ...nullableId, description: 'Ask on with it, as after or before.' },
+      oldest: nullableId,
+      gap: { anyOf: [{ $ref: refTo('Gap') }, { type: 'null' }] },
+      cursor: { ...nullableId, description: 'Poll from here, as after.' },
     }),
     Token: object({ token: { type: 'string' }, expires: timestamp }),
     Problem: problemSchema(),
@@ -121,7 +120,7 @@ function messageSchema(id: Json, timestamp: Json): Json {
       replyTo: { $ref: refTo('Channel') },
       traceparent: text,
       meta: { type: 'object', additionalProperties: text },
-      data: { description: 'Any JSON; a binary body is {"$base64": "..."} with its contentType.' },
+      data: { description: 'Binary: {"$base64": "..."}.' },
     },
     ['id', 'channel', 'type', 'timestamp', 'data'],
   );
@@ -130,22 +129,22 @@ function messageSchema(id: Json, timestamp: Json): Json {
 export const problemAnswer = {
   description: 'Refused.',
   content: { 'application/problem+json': { schema: { $ref: refTo('Problem') } } },
-  headers: { 'Retry-After': { description: 'Seconds; with 503.', schema: { type: 'integer' } } },
+  headers: { 'Retry-After': { schema: { type: 'integer' } } },
 };
 
 function problemSchema(): Json {
   const text = { type: 'string' };
   return object(
     {
-      type: { ...text, examples: ['urn:edgewire:problem:channel_invalid'] },
+      type: text,
       title: text,
       status: { type: 'integer' },
-      detail: { ...text, description: 'What to do about it.' },
-      code: { enum: Object.keys(problems), description: 'A closed set; a code never changes its meaning.' },
+      detail: text,
+      code: { enum: Object.keys(problems) },
       requestId: text,
       errors: {
         type: 'array',
-        description: 'Faults inside the body, each with its RFC 6901 pointer.',
+        description: 'By RFC 6901 pointer.',
         items: object({ pointer: text, detail: text }),
       },
     },

@@ -11,10 +11,7 @@ export function openapi(): Json {
     info: {
       title: 'Edgewire',
       version: '1',
-      summary: 'Publish with one HTTP POST, receive in any browser with one EventSource.',
-      description:
-        'Every answer carries Edgewire-Request-Id. What the deployment opens to everyone is read without a credential.',
-      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      description: 'Errors are RFC 9457 problems, with a code of a closed set.',
     },
     servers: [{ url: '/' }],
     security: [{ bearer: [] }],
@@ -26,8 +23,7 @@ export function openapi(): Json {
         bearer: {
           type: 'http',
           scheme: 'bearer',
-          description:
-            'An API key `ew_<env>_<id>_<secret>`, or a token: a JWT that a key minted or that your own issuer signed.',
+          description: 'An API key, or a token (JWT).',
         },
       },
     },

@@ -1,15 +1,9 @@
-import { type ProblemCode, problems } from '../../shared/errors.ts';
 import { limits } from '../../shared/limits.ts';
 import { envelopeType } from '../body.ts';
 import type { OptionName } from '../schema.ts';
-import { exampleId, type Json, optionMeanings, optionSchema, refTo } from './components.ts';
+import { type Json, optionMeanings, optionSchema, refTo } from './components.ts';
 
 const optionNames = Object.keys(optionMeanings) as OptionName[];
-const everywhere: ProblemCode[] = ['credential_invalid', 'internal'];
-const withRedis: ProblemCode[] = ['redis_unavailable', 'channel_damaged'];
-const reading: ProblemCode[] = ['channel_invalid', 'query_invalid', 'credential_missing', 'not_granted', ...withRedis];
-const writing: ProblemCode[] = ['header_invalid', 'body_invalid', 'body_too_large', 'content_type_unsupported'];
-const publishing: ProblemCode[] = ['envelope_invalid', 'idempotency_conflict', 'redis_full'];
 
 /** Every route. */
 export function paths(): Json {
@@ -19,18 +13,19 @@ export function paths(): Json {
       parameters: [channelInPath],
       post: publishOperation(),
       get: historyOperation(),
-      delete: operation('purge', 'Forget what the channel keeps', ['admin'], [], reading, {
-        204: { description: 'Nothing is kept any more. Readers who had not seen all of it are told of a gap.' },
+      delete: operation('purge', 'Forget what the channel keeps', ['admin'], [], {
+        204: { description: 'Nothing is kept any more.' },
       }),
     },
     '/v1/channels/{channel}/messages/{id}': {
       parameters: [channelInPath, id],
-      get: operation('readMessage', 'One message', ['read'], [], [...reading, 'cursor_invalid', 'message_unknown'], {
-        200: answer('The message.', 'Message', messageExample),
+      get: operation('readMessage', 'One message', ['read'], [], {
+        200: answer('The message.', 'Message'),
       }),
     },
     '/v1/messages': { post: batchOperation() },
     '/v1/tokens': { post: tokenOperation() },
+    '/v1/revocations': { post: revokeOperation() },
     '/openapi.json': { get: open('describe', 'This document', { type: 'object' }) },
     '/healthz': { get: open('health', 'Whether the edge runs', { const: { status: 'ok' } }) },
   };
@@ -40,7 +35,7 @@ const channelInPath = { name: 'channel', in: 'path', required: true, schema: { $
 const idempotencyKey = {
   name: 'Idempotency-Key',
   in: 'header',
-  description: 'Publishing twice with one key publishes once: the first answer again for 24 hours. Best a fresh UUID.',
+  description: 'Best a fresh UUID.',
   schema: { type: 'string', minLength: 1, maxLength: limits.idempotencyKeyCharsMax },
 };
 const traceparent = {
@@ -50,58 +45,43 @@ const traceparent = {
   schema: { type: 'string' },
 };
 
-const messageExample = {
-  id: exampleId,
-  channel: 'notify:user:42',
-  type: 'task_reviewed',
-  timestamp: 1795147200000,
-  data: { task: 7 },
-};
-const { id, channel, timestamp } = messageExample;
-const publishedExample = { id, channel, timestamp };
-
 function publishOperation(): Json {
   const options = optionNames.flatMap((name) => {
     const shared = { description: optionMeanings[name], schema: optionSchema(name) };
     return [
       { name: `Edgewire-${name.charAt(0).toUpperCase()}${name.slice(1)}`, in: 'header', ...shared },
-      { name, in: 'query', ...shared },
+      { name, in: 'query', schema: shared.schema },
     ];
   });
   const meta = {
-    description: `A label of the message, <name> of a-z 0-9 _ . -; at most ${limits.metaEntriesMax}. Percent-encoded in headers.`,
+    description: `At most ${limits.metaEntriesMax}. Percent-encoded in headers.`,
     schema: { type: 'string', maxLength: limits.metaValueCharsMax },
   };
   const parameters = [
     ...options,
     { name: 'Edgewire-Meta-<name>', in: 'header', ...meta },
-    { name: 'meta-<name>', in: 'query', ...meta },
+    { name: 'meta-<name>', in: 'query', schema: meta.schema },
     idempotencyKey,
     traceparent,
   ];
-  const problemCodes = [...reading, ...writing, ...publishing];
   return {
-    ...operation('publish', 'Publish one message: the body is its data', ['publish'], parameters, problemCodes, {
+    ...operation('publish', 'Publish one message: the body is its data', ['publish'], parameters, {
       200: {
-        ...answer('Published before with this Idempotency-Key: the same answer.', 'Published'),
+        ...answer('The first answer again.', 'Published'),
         headers: { 'Idempotent-Replayed': { schema: { const: 'true' } } },
       },
       201: {
-        ...answer('Kept in history and handed to readers.', 'Published', publishedExample),
+        ...answer('Kept and sent.', 'Published'),
         headers: { Location: { schema: { type: 'string' } } },
       },
-      202: answer(
-        'Handed to readers, not kept. Without an id and degraded: only to who read at that moment.',
-        'Published',
-        { ...publishedExample, stored: false },
-      ),
+      202: answer('Sent, not kept.', 'Published'),
     }),
     requestBody: {
       required: true,
-      description: `At most ${limits.bodyBytesMax} bytes. Any other media type is binary: {"$base64": "..."}.`,
+      description: `At most ${limits.bodyBytesMax} bytes. Any other media type is binary.`,
       content: {
-        'application/json': { schema: {}, example: { task: 7 } },
-        'text/plain': { schema: { type: 'string' }, example: 'hello' },
+        'application/json': { schema: {} },
+        'text/plain': { schema: { type: 'string' } },
         'application/x-www-form-urlencoded': { schema: { type: 'object' } },
         'application/octet-stream': { schema: { contentMediaType: 'application/octet-stream' } },
         [envelopeType]: { schema: { $ref: refTo('Envelope') } },
@@ -111,10 +91,9 @@ function publishOperation(): Json {
 }
 
 function batchOperation(): Json {
-  const codes: ProblemCode[] = ['credential_missing', 'query_invalid', ...withRedis, ...writing, ...publishing];
   const items = { type: 'array', minItems: 1, maxItems: limits.batchMessagesMax, items: { $ref: refTo('BatchItem') } };
   return {
-    ...operation('publishBatch', 'Publish many messages', ['publish'], [idempotencyKey, traceparent], codes, {
+    ...operation('publishBatch', 'Publish many messages', ['publish'], [idempotencyKey, traceparent], {
       200: answer('Each item answered by itself.', 'BatchResults'),
     }),
     requestBody: body({ 'application/json': { schema: items }, [envelopeType]: { schema: items } }),
@@ -126,41 +105,44 @@ function historyOperation(): Json {
   const id = { $ref: refTo('Id') };
   const limit = { type: 'integer', minimum: 1, maximum: limits.historyItemsMax, default: limits.historyItemsDefault };
   const parameters = [
-    query('after', 'Messages after this one. Loss behind it is told in gap. Not with since.', id),
-    query('before', 'Messages before this one.', id),
-    query('since', 'Messages since so long ago, or since an RFC 3339 time.', { type: 'string', examples: ['10m'] }),
-    query('limit', 'At most so many; a page may end earlier by its bytes.', limit),
-    query('order', 'Default: asc with after or since, else desc (newest first).', { enum: ['asc', 'desc'] }),
+    query('after', 'Not with since.', id),
+    { name: 'before', in: 'query', schema: id },
+    query('since', 'A duration, or an RFC 3339 time.', { type: 'string', examples: ['10m'] }),
+    { name: 'limit', in: 'query', schema: limit },
+    query('order', 'Default: asc with after or since, else desc.', { enum: ['asc', 'desc'] }),
   ];
-  const codes = [...reading, 'cursor_invalid'] as ProblemCode[];
-  return operation('readHistory', 'What the channel keeps', ['read'], parameters, codes, {
+  return operation('readHistory', 'What the channel keeps', ['read'], parameters, {
     200: answer('One page.', 'History'),
   });
 }
 
-function tokenOperation(): Json {
-  const codes = ['credential_missing', 'not_granted', 'query_invalid', 'envelope_invalid', ...writing] as ProblemCode[];
+function revokeOperation(): Json {
   return {
-    ...operation('mintToken', 'A token for a reader', ['mint', 'read', 'publish'], [], codes, {
-      201: answer('A JWT that allows what was asked until expires.', 'Token', {
-        token: 'eyJhbGci...',
-        expires: timestamp,
-      }),
+    ...operation('revoke', 'Revoke a key or tokens', ['admin'], [], {
+      204: { description: 'Done.' },
+    }),
+    requestBody: body({ 'application/json': { schema: { $ref: refTo('RevocationRequest') } } }),
+  };
+}
+
+function tokenOperation(): Json {
+  return {
+    ...operation('mintToken', 'A token for a reader', ['mint', 'read', 'publish'], [], {
+      201: answer('A JWT.', 'Token'),
     }),
     requestBody: body({ 'application/json': { schema: { $ref: refTo('TokenRequest') } } }),
   };
 }
 
-function operation(
-  operationId: string,
-  summary: string,
-  scopes: string[],
-  parameters: Json[],
-  codes: ProblemCode[],
-  answers: Json,
-): Json {
+function operation(operationId: string, summary: string, scopes: string[], parameters: Json[], answers: Json): Json {
   const security = scopes[0] === 'read' ? [{ bearer: scopes }, {}] : [{ bearer: scopes }];
-  return { operationId, summary, security, parameters, responses: { ...answers, ...refusals(codes) } };
+  return {
+    operationId,
+    summary,
+    security,
+    parameters,
+    responses: { ...answers, default: { $ref: '#/components/responses/Problem' } },
+  };
 }
 
 function open(operationId: string, summary: string, schema: Json): Json {
@@ -168,23 +150,10 @@ function open(operationId: string, summary: string, schema: Json): Json {
   return { operationId, summary, security: [], responses: { 200: { description: summary, content } } };
 }
 
-/** One response for each status, naming its codes; what each means, the problem itself says. */
-function refusals(codes: ProblemCode[]): Json {
-  const byStatus: Json = {};
-  for (const code of [...codes, ...everywhere]) {
-    const { status } = problems[code];
-    const before = byStatus[status] as { description: string } | undefined;
-    const description = before ? `${before.description}, ${code}` : code;
-    byStatus[status] = { $ref: '#/components/responses/Problem', description };
-  }
-  return byStatus;
-}
-
 function body(content: Json): Json {
   return { required: true, content };
 }
 
-function answer(description: string, schema: string, example?: Json): Json {
-  const content = { schema: { $ref: refTo(schema) }, ...(example && { example }) };
-  return { description, content: { 'application/json': content } };
+function answer(description: string, schema: string): Json {
+  return { description, content: { 'application/json': { schema: { $ref: refTo(schema) } } } };
 }

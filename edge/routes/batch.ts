@@ -12,6 +12,7 @@ import { conflict, idempotencyOf, isReplayed } from '../idempotency.ts';
 import { decodeUtf8, elementsOf, parseJson } from '../json.ts';
 import { readTraceparent, refuseOptions } from '../options.ts';
 import { refusalOfKind } from '../problem.ts';
+import { withinRate } from '../rate.ts';
 import { batchItem } from '../schema.ts';
 import { tried } from '../tries.ts';
 
@@ -38,7 +39,9 @@ export function publishBatch(edge: Edge): Handler {
     const items = entries.map((entry, index) => itemOf(entry, `/${index}`, c.get('grant'), edge, traceparent));
     const sent = items.flatMap((item, index) => (item instanceof Refusal ? [] : [{ ...item, index }]));
     if (sent.length === 0) return c.json({ results: items.map((item) => answerTo(item)) });
-    const reply = await tried(edge, sent, () => edge.redis.run(batch, { items: sent, seed: edge.seed(), idempotency }));
+    const reply = await withinRate(c, sent.length, (asked) =>
+      tried(edge, sent, () => edge.redis.run(batch, { items: sent, seed: edge.seed(), idempotency, ...asked })),
+    );
     if ('degraded' in reply) {
       return c.json({
         results: items.map((item) => (item instanceof Refusal ? answerTo(item) : { channel: item.channel, ...reply })),

@@ -4,6 +4,7 @@ import { Refusal } from '../../shared/errors.ts';
 import { demand } from '../../shared/grant.ts';
 import { formatId, type Id, type Position, parseId } from '../../shared/id.ts';
 import { limits } from '../../shared/limits.ts';
+import type { Revocable } from '../../shared/revocation.ts';
 import { type HistoryReply, history, message, purge } from '../../shared/scripts/history.ts';
 import type { Entry } from '../../shared/scripts/replies.ts';
 import { channelIn, type Edge, type EdgeContext, type Handler } from '../context.ts';
@@ -20,7 +21,7 @@ export function readHistory(edge: Edge): Handler {
     const channel = channelIn(c);
     demand(c.get('grant'), 'read', [channel]);
     const asked = askedIn(c, edge.nowMs());
-    const { reply, gap } = await pageOf(edge, channel, asked);
+    const { reply, gap } = await pageOf(edge, channel, asked, c.get('grant').revocable);
     // Spliced as text: every message is one line of JSON already, and stays what its publisher wrote.
     const items = reply?.entries.filter((entry) => entry.json !== '').map((entry) => entry.json) ?? [];
     const last = reply?.more ? reply.entries.at(-1) : undefined;
@@ -49,7 +50,7 @@ export function readMessage(edge: Edge): Handler {
     demand(c.get('grant'), 'read', [channel]);
     const id = cursorIn(c.req.param('id') ?? '');
     readQuery(c, []);
-    const entry = await edge.redis.run(message, { channel, position: id });
+    const entry = await edge.redis.run(message, { by: c.get('grant').revocable, channel, position: id });
     if (!entry?.json || entry.epoch !== id.epoch) {
       throw new Refusal('message_unknown', 'No such message is kept: it was trimmed, has expired, or never was here.');
     }
@@ -63,7 +64,7 @@ export function purgeHistory(edge: Edge): Handler {
     const channel = channelIn(c);
     demand(c.get('grant'), 'admin', [channel]);
     readQuery(c, []);
-    await edge.redis.run(purge, { channel });
+    await edge.redis.run(purge, { by: c.get('grant').revocable, channel });
     return c.body(null, 204);
   };
 }
@@ -81,10 +82,12 @@ async function pageOf(
   edge: Edge,
   channel: Channel,
   asked: Asked,
+  by: Revocable | undefined,
 ): Promise<{ reply: HistoryReply | undefined; gap: Gap | null }> {
   const { cursor, since, before, order, limit } = asked;
   const read = (after: Position | undefined, cursorEpoch: string) =>
     edge.redis.run(history, {
+      by,
       channel,
       cursorEpoch,
       ...(after && { after }),

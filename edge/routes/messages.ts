@@ -8,6 +8,7 @@ import { fitting, type Given, givenIn, outgoing } from '../envelope.ts';
 import { conflict, idempotencyOf, isReplayed } from '../idempotency.ts';
 import { decodeUtf8, parseJson } from '../json.ts';
 import { merged, readOptions, readTraceparent, type Said } from '../options.ts';
+import { withinRate } from '../rate.ts';
 import { envelope } from '../schema.ts';
 import { tried } from '../tries.ts';
 
@@ -28,8 +29,8 @@ export function publishMessage(edge: Edge): Handler {
     const idempotency = await idempotencyOf(c, what, bytes);
 
     const message = outgoing(channel, { ...given, traceparent: given.traceparent ?? traceparent }, edge.settings);
-    const reply = await tried(edge, [message], () =>
-      edge.redis.run(publish, { ...message, seed: edge.seed(), idempotency }),
+    const reply = await withinRate(c, 1, (asked) =>
+      tried(edge, [message], () => edge.redis.run(publish, { ...message, seed: edge.seed(), idempotency, ...asked })),
     );
     if ('degraded' in reply) return c.json({ channel, ...reply }, 202);
     if (reply.status === 'conflict') throw conflict();

@@ -4,6 +4,7 @@ import { audit, forget, probe } from './clock.ts';
 import { history, message, purge } from './history.ts';
 import { publish } from './publish.ts';
 import { changes, recent, replay } from './replay.ts';
+import { admit, revocations, revoke } from './revocation.ts';
 
 /** Every script there is: what the REST door lets pass and what the conformance suite runs. */
 export const catalogue = [
@@ -18,4 +19,7 @@ export const catalogue = [
   probe,
   audit,
   forget,
+  admit,
+  revoke,
+  revocations,
 ] as const satisfies readonly Script<never, unknown>[];

@@ -1,7 +1,7 @@
 import type { Channel } from '../channel.ts';
 import type { Clock } from '../continuity.ts';
 import { formatPosition, type Position, parsePosition } from '../id.ts';
-import type { Script } from '../redis.ts';
+import { guarded } from './asked.ts';
 import { positions } from './fragments.ts';
 import { type Entry, type LastKind, parseClock, parseEntry, parseLast } from './replies.ts';
 
@@ -38,7 +38,7 @@ export interface HistoryReply {
  * One page of one channel's history, by count and bytes. Without its marker LAST says nothing about any channel: then no
  * cursor is of this history. Read only. Undefined when nothing was ever published here.
  */
-export const history: Script<HistoryArgs, HistoryReply | undefined> = {
+export const history = guarded<HistoryArgs, HistoryReply | undefined>({
   name: 'history',
   lua: `
 local CLOCK, LAST, STREAM = KEYS[1], KEYS[2], KEYS[3]
@@ -110,7 +110,7 @@ return {header, entries, more, oldest and oldest[1] or '', oldest and oldest[2][
       older: older === '1',
     };
   },
-};
+});
 
 export interface MessageArgs {
   channel: Channel;
@@ -118,7 +118,7 @@ export interface MessageArgs {
 }
 
 /** One kept message by its place; undefined when it is not, or no longer, in the history. */
-export const message: Script<MessageArgs, Entry | undefined> = {
+export const message = guarded<MessageArgs, Entry | undefined>({
   name: 'message',
   lua: `
 local row = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
@@ -130,13 +130,13 @@ return {row[1], f[4], f[6], hidden and '' or f[2]}`,
   keys: (k, a) => [k.stream(a.channel)],
   args: (_, a) => [formatPosition(a.position)],
   reply: (raw) => ((raw as string[]).length === 0 ? undefined : parseEntry(raw as string[])),
-};
+});
 
 /**
  * Forget what one channel has kept. Its newest place stays known, marked purged, so that a reader who missed something is
  * told, and nobody else is. True when there was anything.
  */
-export const purge: Script<{ channel: Channel }, boolean> = {
+export const purge = guarded<{ channel: Channel }, boolean>({
   name: 'purge',
   lua: `
 local removed = redis.call('DEL', KEYS[2])
@@ -146,4 +146,4 @@ return removed`,
   keys: (k, a) => [k.last, k.stream(a.channel)],
   args: (_, a) => [a.channel],
   reply: (raw) => raw === 1,
-};
+});

@@ -300,7 +300,8 @@ describe('a page of an allowed origin', () => {
     expect(own.status).toBe(200);
     expect(cors(own.headers)).toEqual({
       'access-control-allow-origin': origin,
-      'access-control-expose-headers': 'Location, Retry-After, Idempotent-Replayed, Edgewire-Request-Id',
+      'access-control-expose-headers':
+        'Location, Retry-After, Idempotent-Replayed, RateLimit, RateLimit-Policy, Edgewire-Request-Id',
     });
     const other = await ask({ ...history('', 'open:1'), headers: headers('https://evil.example') });
     expect(cors(other.headers)).toEqual({});

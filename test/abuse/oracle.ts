@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { type ProblemCode, problems } from '../../shared/errors.ts';
+import { type ProblemCode, problems, titleOf } from '../../shared/errors.ts';
 import type { Answered } from './http.ts';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -20,7 +20,7 @@ export function expectProblem(
   expect(Object.keys(problems)).toContain(problem.code);
   expect(problem).toEqual({
     type: `urn:edgewire:problem:${problem.code}`,
-    title: problems[problem.code as ProblemCode].title,
+    title: titleOf(problem.code),
     status: answer.status,
     detail: expect.stringMatching(/^[\x20-\x7e]{8,600}$/),
     code: code ?? problem.code,

@@ -1,12 +1,15 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { always } from '../../shared/revocation.ts';
+import { revoke } from '../../shared/scripts/revocation.ts';
 import { type Cluster, startCluster } from '../helpers/cluster.ts';
 import { connectDirect, type Direct } from '../helpers/redis.ts';
 import { type RelayOn, relayOn } from '../helpers/relay-on.ts';
-import type { TestStream } from '../helpers/sse.ts';
+import { controlsOf, isLive, openStream, type TestStream } from '../helpers/sse.ts';
 import { nothingWrong, publishEach, publishThrough, tally } from '../helpers/tally.ts';
 
 const CHANNELS = ['a', 'b', 'u:1', 'u:2'];
@@ -59,6 +62,22 @@ test('publishers that do not know that it is a Cluster are told by the next prob
   }
   expect(await relay.metric('repaired_total')).toBeGreaterThan(0); // the control: by PUBLISH alone nothing comes
   expect(await direct.call('HGET', [direct.keys.clock, 'p'])).toBe('SPUBLISH');
+});
+
+test('a revocation ends its streams within a second, by sharded pub/sub', async () => {
+  const key = `ew_prod_leaked_${'A'.repeat(43)}`;
+  const sha256 = createHash('sha256').update(key).digest('hex');
+  const scopes = [{ actions: ['read'], patterns: ['*'] }];
+  const API_KEYS = JSON.stringify([{ id: 'leaked', principal: 'leaked', sha256, scopes }]);
+  const guarding = await relayOn(cluster.url, { API_KEYS });
+  const stream = await openStream(`${guarding.url}/v1/stream?channel=a`, { Authorization: `Bearer ${key}` });
+  onTestFinished(() => stream.cut());
+  await stream.until(isLive);
+  const start = performance.now();
+  await direct.run(revoke, { name: 'k:leaked', beforeMs: always, untilMs: always, revocationsMax: 10 });
+  await stream.ended;
+  expect(performance.now() - start).toBeLessThan(1_000); // read whole, it would take up to 30 s
+  expect(controlsOf(stream.blocks, 'expired')).toEqual([{ reason: 'revoked' }]);
 });
 
 test('a slot that moves to another node and back while messages flow loses nothing', async () => {

@@ -215,7 +215,7 @@ describe('a reader', () => {
     expect(r.state).toBe('live');
     now += 1;
     r.tick(undefined, 15_000);
-    expect(socket.text).toContain('event: edgewire.expired\ndata: {}\n\n');
+    expect(socket.text).toContain('event: edgewire.expired\ndata: {"reason":"expired"}\n\n');
     expect(socket.text).not.toContain('retry:');
     expect(socket.over).toBe('ended');
   });

@@ -3,6 +3,7 @@ import { batching } from './batching.ts';
 import type { Bench } from './bench.ts';
 import { epochs } from './epochs.ts';
 import { idempotency } from './idempotency.ts';
+import { limiting } from './limiting.ts';
 import { publishing } from './publishing.ts';
 import { reading } from './reading.ts';
 import { refusals } from './refusals.ts';
@@ -33,5 +34,6 @@ export function conformance(name: string, open: () => Promise<Bench>): void {
     describe('batch', () => batching(bench));
     describe('replay', () => replaying(bench));
     describe('history', () => reading(bench));
+    describe('a rate and a revocation', () => limiting(bench));
   });
 }

@@ -27,8 +27,12 @@ const known = [await entry('2025', old), await entry('2026', young), await entry
 
 describe('an API key', () => {
   it('is known by its hash alone, and keeps its principal over a rotation', async () => {
-    for (const key of [old, young]) {
-      expect(await verifyApiKey(key, known)).toEqual({ kind: 'key', principal: 'shop', scopes });
+    for (const [key, id] of [
+      [old, '2025'],
+      [young, '2026'],
+    ] as const) {
+      const revocable = { names: [`k:${id}`, ''], issuedMs: 0 };
+      expect(await verifyApiKey(key, known)).toEqual({ kind: 'key', principal: 'shop', scopes, revocable });
     }
     expect(await verifyApiKey(old, known.slice(1))).toBeUndefined();
   });

@@ -63,12 +63,14 @@ describe('a good token', () => {
       publish: ['room:1'] as Pattern[],
     };
     const own = { ...settings, keys: [key] };
-    const { token, expiresMs } = await signToken(claims, own, { nowMs: NOW_MS, lifeMs: 60_000, jti: randomUUID() });
+    const jti = randomUUID();
+    const { token, expiresMs } = await signToken(claims, own, { nowMs: NOW_MS, lifeMs: 60_000, jti });
     expect(expiresMs).toBe(NOW_MS + 60_000);
     expect(await verify(token, own)).toEqual({
       kind: 'token',
       principal: 'ada',
       expiresMs: expiresMs + SKEW_MS,
+      revocable: { names: [`j:${jti}`, 's:ada'], issuedMs: NOW_MS },
       scopes: [
         { actions: ['read'], patterns: ['notify:user:ada', 'room:*'] },
         { actions: ['publish'], patterns: ['room:1'] },

@@ -304,7 +304,8 @@ export const origins: Row[] = [
       ...answer,
       headers: {
         ...corsOf(origin),
-        'access-control-expose-headers': 'Location, Retry-After, Idempotent-Replayed, Edgewire-Request-Id',
+        'access-control-expose-headers':
+          'Location, Retry-After, Idempotent-Replayed, RateLimit, RateLimit-Policy, Edgewire-Request-Id',
         'access-control-allow-credentials': undefined,
       },
     }),
