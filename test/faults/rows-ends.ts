@@ -91,7 +91,7 @@ const publisherRows: Row[] = [
       const about = { edgePort: 1, relayPort: way.port, redisUrl: '', secrets: scene.secrets };
       const edge = await startEdge({ vars: edgeVars(about), dir: join(scene.dir, 'edge') });
       scene.atEnd(() => edge.stop(), edge.pid);
-      way.loseAnswers(() => scene.random() < 0.1);
+      way.loseAnswers(() => scene.random() < 0.7);
       return async (channel, n) => {
         const key = randomUUID();
         for (;;) {
