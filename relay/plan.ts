@@ -54,8 +54,7 @@ export async function plotReplay(reader: Reader, start: Start, tools: PlanTools)
     seen = await snapshot(reader, cursor, from, tools); // the list of changed channels must reach back to where we begin
     if (seen.clock.epoch !== epoch) throw new RedisAway('the epoch changed while a place in it was looked for');
   }
-  const { clock } = seen;
-  const { capped } = seen;
+  const { clock, capped } = seen;
   if (capped && cursor) {
     reset ??= 'capped';
     from = clock.tip;

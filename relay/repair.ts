@@ -5,7 +5,7 @@ import { comparePositions, type Position } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
 import { type Redis, RedisAway } from '../shared/redis.ts';
 import { audit, probe } from '../shared/scripts/clock.ts';
-import { changes, type Replayed, type ReplayedChannel, replay } from '../shared/scripts/replay.ts';
+import { changes, endOf, type Replayed, type ReplayedChannel, replay } from '../shared/scripts/replay.ts';
 import type { Hole, Hub } from './hub.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -183,11 +183,12 @@ function redeliver(channels: readonly ReplayedChannel[], from: Position, epoch: 
 
 const encoder = new TextEncoder();
 
-function writeOffTails({ channels, upto, until }: Replayed, from: Position, { hub }: RepairTools): Channel[] {
+function writeOffTails(page: Replayed, from: Position, { hub }: RepairTools): Channel[] {
   const unproven: Channel[] = [];
-  for (const { channel, last, lastKind, older, link } of channels) {
+  for (const of of page.channels) {
+    const { channel, lastKind, older } = of;
     const heard = hub.heard(channel);
-    const end = comparePositions(last, upto) <= 0 ? last : comparePositions(upto, until) === 0 ? link : undefined;
+    const end = endOf(of, page);
     if (!end) unproven.push(channel);
     if (!end || comparePositions(end, heard) <= 0) continue;
     const reason: GapReason = gapReason(older || comparePositions(heard, from) > 0, false, lastKind);

@@ -5,7 +5,7 @@ import { isOneLine } from '../shared/envelope.ts';
 import { comparePositions, formatId, type Position, placeBefore } from '../shared/id.ts';
 import { limits } from '../shared/limits.ts';
 import { type Redis, RedisAway } from '../shared/redis.ts';
-import { type Replayed, type ReplayedChannel, replay } from '../shared/scripts/replay.ts';
+import { endOf, type Replayed, type ReplayedChannel, replay } from '../shared/scripts/replay.ts';
 import type { Entry } from '../shared/scripts/replies.ts';
 import { messageFrame } from '../shared/sse.ts';
 import type { Reader } from './connection.ts';
@@ -131,11 +131,12 @@ function writePage(reader: Reader, plan: Plan, page: Replayed, { metrics }: Repl
 }
 
 /** After a page: whatever of a channel lies within it, by what is known of its newest message, and was not in it. */
-function tellTails(reader: Reader, plan: Plan, { channels, upto, until }: Replayed): void {
-  for (const { channel, last, lastKind, older, link } of channels) {
+function tellTails(reader: Reader, plan: Plan, page: Replayed): void {
+  for (const of of page.channels) {
+    const { channel, lastKind, older } = of;
     const heard = plan.chain.heard(channel);
-    const end = comparePositions(last, upto) <= 0 ? last : comparePositions(upto, until) === 0 ? link : undefined;
-    if (!end && !plan.cutoffs && comparePositions(upto, until) === 0) plan.chain.doubt(channel);
+    const end = endOf(of, page);
+    if (!end && !plan.cutoffs && comparePositions(page.upto, page.until) === 0) plan.chain.doubt(channel);
     if (!end || comparePositions(end, heard) <= 0) continue;
     if (plan.cutoffs && !plan.cutoffs.get(channel)) continue;
     const kept = older || comparePositions(heard, plan.from) > 0;

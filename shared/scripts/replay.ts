@@ -1,6 +1,6 @@
 import type { Channel } from '../channel.ts';
 import type { Clock } from '../continuity.ts';
-import { formatPosition, type Position, parsePosition } from '../id.ts';
+import { comparePositions, formatPosition, type Position, parsePosition } from '../id.ts';
 import type { Script } from '../redis.ts';
 import { positions } from './fragments.ts';
 import { type Entry, type LastKind, parseClock, parseEntry, parseLast } from './replies.ts';
@@ -153,6 +153,15 @@ return {header, cut, upto, out, forgotten}`,
     };
   },
 };
+
+/**
+ * The newest place of a channel that its page must have reached: its newest message, or what the first one beyond the last
+ * page links to. Undefined while that is not known.
+ */
+export function endOf({ last, link }: ReplayedChannel, { upto, until }: Replayed): Position | undefined {
+  if (comparePositions(last, upto) <= 0) return last;
+  return comparePositions(upto, until) === 0 ? link : undefined;
+}
 
 export interface ChangesArgs {
   cursorEpoch: string;
